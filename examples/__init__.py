@@ -1,0 +1,1 @@
+"""A small inference service, and traffic to try deployments with."""

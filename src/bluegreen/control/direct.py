@@ -1,0 +1,71 @@
+"""Rolling back with the daemon dead: the router is all it takes, the log is written when it can be."""
+
+from __future__ import annotations
+
+from bluegreen.control.fleet import Ports
+from bluegreen.control.views import RollbackView
+from bluegreen.domain import events as e
+from bluegreen.domain.deployment import Deployment, replay, route_of
+from bluegreen.domain.errors import BluegreenError, Refused
+from bluegreen.domain.model import Workload
+
+
+async def direct(ports: Ports, service: str, requested_by: str, *, log_is_open: bool) -> RollbackView:
+    """Raises Refused when there is no running workload to go back to, RouterError when the router did not move."""
+    deployment = await _newest(ports, service) if log_is_open else None
+    target = await _way_back(ports, service, deployment)
+    began = ports.clock.monotonic()
+    routes = await ports.router.switch({service: route_of(target)}, durable=False)
+    milliseconds = round((ports.clock.monotonic() - began) * 1000, 3)
+    route = routes[service]
+    recorded = False
+    if deployment is not None and deployment.can_roll_back:
+        at = ports.clock.now()
+        requested = e.RollbackRequested("asked for while the daemon was down", requested_by)
+        switched = e.TrafficSwitched(route.targets, route.generation, milliseconds)
+        try:
+            await ports.store.append(deployment.id, service, [(at, requested), (at, switched)])
+            recorded = True
+        except BluegreenError:
+            # The next daemon finds the route moved and writes down what it sees.
+            recorded = False
+    text = f"all traffic of {service} is on {target.color} ({target.version}) again, moved in the router directly"
+    if not recorded:
+        text += "; the event log could not be written, the daemon records it when it is back"
+    return RollbackView("switch", text + ". Start the daemon again: bluegreen up", milliseconds, recorded, None)
+
+
+async def _newest(ports: Ports, service: str) -> Deployment | None:
+    """None when the log can't tell: then the workloads themselves are asked."""
+    try:
+        deployment_id = (await ports.store.latest()).get(service)
+        return replay(await ports.store.read(deployment_id)) if deployment_id else None
+    except BluegreenError:
+        return None
+
+
+async def _way_back(ports: Ports, service: str, deployment: Deployment | None) -> Workload:
+    """Blue as the log knows it, else the running workload that does not have the traffic."""
+    if deployment is not None:
+        if not deployment.can_roll_back or deployment.blue is None:
+            raise Refused(
+                f"service: {service!r} has nothing to switch back to ({deployment.id} is {deployment.phase})",
+                hint="Start the daemon, then deploy an earlier version: bluegreen up",
+            )
+        candidates = [deployment.blue]
+    else:
+        route = (await ports.router.routes()).get(service)
+        with_traffic = {target.workload_id for target in route.targets} if route else set()
+        candidates = [
+            status.workload
+            for status in await ports.runtime.list()
+            if status.workload.service == service and status.workload.id not in with_traffic
+        ]
+    for workload in candidates:
+        status = await ports.runtime.inspect(workload.id)
+        if status is not None and any(replica.listening for replica in status.replicas):
+            return workload
+    raise Refused(
+        f"service: no other version of {service!r} runs, so the traffic stays where it is",
+        hint="Start the daemon, then deploy an earlier version: bluegreen up",
+    )

@@ -1,0 +1,113 @@
+"""Performs one action through one port. Every action may be repeated: ports finish what was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bluegreen.control.alerting import AlertDesk
+from bluegreen.control.ports import Clock, LaunchRequest, Prober, TrafficRouter, WorkloadRuntime
+from bluegreen.control.router_view import RouterView
+from bluegreen.domain import events as e
+from bluegreen.domain.actions import (
+    Action,
+    CollectLogs,
+    ConnectSlot,
+    RaiseAlert,
+    RunSmokeTests,
+    StartWorkload,
+    StopWorkload,
+    SwitchTraffic,
+)
+from bluegreen.domain.deployment import Deployment
+from bluegreen.domain.errors import AdapterError, BluegreenError
+from bluegreen.domain.model import Workload
+from bluegreen.domain.service import ServiceSpec
+
+LOG_LINES_KEPT = 40
+
+
+class SmokeTestFailed(BluegreenError):
+    """Not a broken adapter: green answered, and not as it should."""
+
+
+def launch_request(spec: ServiceSpec, workload: Workload) -> LaunchRequest:
+    return LaunchRequest(
+        workload=workload,
+        command=spec.command,
+        workdir=spec.workdir,
+        env=spec.env,
+        stop_grace_seconds=spec.stop_grace_seconds,
+    )
+
+
+class Executor:
+    """Turns an action into calls of ports and answers with the events that follow from it."""
+
+    def __init__(
+        self,
+        *,
+        runtime: WorkloadRuntime,
+        router: TrafficRouter,
+        prober: Prober,
+        view: RouterView,
+        alerts: AlertDesk,
+        clock: Clock,
+    ) -> None:
+        self.runtime = runtime
+        self.router = router
+        self.prober = prober
+        self.view = view
+        self.alerts = alerts
+        self.clock = clock
+
+    async def perform(self, deployment: Deployment, spec: ServiceSpec, action: Action) -> Sequence[e.Event]:
+        """Raises BluegreenError when it did not work; whether it did is for the next observation to tell."""
+        match action:
+            case StartWorkload(workload):
+                await self.runtime.start(launch_request(spec, workload))
+                return ()
+            case ConnectSlot(color, endpoints):
+                await self.view.connect(deployment.service, color, endpoints)
+                return ()
+            case RunSmokeTests():
+                return (await self._smoke(spec, action),)
+            case SwitchTraffic():
+                return (await self.switch(deployment.service, action),)
+            case CollectLogs(workload):
+                return (await self._collect(workload),)
+            case StopWorkload(workload):
+                await self.runtime.stop(workload.id)
+                return ()
+            case RaiseAlert():
+                self.alerts.raise_alert(action, deployment)
+                return (e.AlertRaised(action.alert, action.severity, action.message),)
+        raise AdapterError(f"no one performs the action {action.name!r}")
+
+    async def switch(self, service: str, action: SwitchTraffic) -> e.TrafficSwitched:
+        """Moves the traffic; the time is measured from the decision to the router's acknowledgement."""
+        began = self.clock.monotonic()
+        expected = None if action.expected_generation is None else {service: action.expected_generation}
+        routes = await self.router.switch(
+            {service: action.targets}, expected_generation=expected, durable=expected is not None
+        )
+        milliseconds = (self.clock.monotonic() - began) * 1000
+        self.view.learn(routes)
+        route = routes[service]
+        return e.TrafficSwitched(route.targets, route.generation, round(milliseconds, 3))
+
+    async def _smoke(self, spec: ServiceSpec, action: RunSmokeTests) -> e.SmokePassed:
+        passed = []
+        for test in spec.smoke:
+            for endpoint in action.endpoints:
+                result = await self.prober.smoke(endpoint, test, action.workload, spec.protocol)
+                if not result.ok:
+                    raise SmokeTestFailed(f"{result.name}: {result.detail}")
+                passed.append(f"{result.name} on {endpoint}: ok in {result.seconds:.3f} s")
+        return e.SmokePassed(tuple(passed))
+
+    async def _collect(self, workload: Workload) -> e.LogsCollected:
+        status = await self.runtime.inspect(workload.id)
+        lines = await self.runtime.logs(workload.id, lines=LOG_LINES_KEPT)
+        replicas = status.replicas if status else ()
+        codes = tuple(f"replica {r.index}: {r.exit_code}" for r in replicas if r.exit_code is not None)
+        return e.LogsCollected(tuple(lines), codes)

@@ -1,0 +1,200 @@
+"""What the walk needs of the world. Adapters implement these; one contract suite per port holds them to it.
+
+Every method may be called again after a crash and must then finish what was begun instead of doing it
+twice: workloads are identified by an id that the caller chose, switches by a route generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bluegreen.domain.events import Event, Record
+from bluegreen.domain.model import (
+    Capacity,
+    Color,
+    Endpoint,
+    Route,
+    RouteTarget,
+    SlotTraffic,
+    Workload,
+    WorkloadStatus,
+)
+from bluegreen.domain.service import HealthCheck, ServiceSpec, SmokeTest
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch, for people and for the log. May jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow, for durations within this process."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """A workload and how to run it, placeholders not yet filled in."""
+
+    workload: Workload
+    command: tuple[str, ...]
+    workdir: str
+    env: Mapping[str, str]
+    stop_grace_seconds: float = 10.0
+
+
+class WorkloadRuntime(Protocol):
+    """Starts and stops workloads. Workloads outlive the controller."""
+
+    async def start(self, request: LaunchRequest) -> WorkloadStatus:
+        """Starts all replicas and returns without waiting for health. A workload that is there already
+        (same id) is adopted as it is. Raises RuntimeFailure; then nothing of it is left running."""
+        ...
+
+    async def inspect(self, workload_id: str) -> WorkloadStatus | None:
+        """None when there is no such workload (never was, or stopped and removed)."""
+        ...
+
+    async def list(self) -> Sequence[WorkloadStatus]:
+        """Every workload that exists, stopped ones not."""
+        ...
+
+    async def stop(self, workload_id: str) -> None:
+        """SIGTERM to every process of it, grace, SIGKILL; returns when no process of it is left. Its logs stay.
+        No error when there is none. Draining is the caller's business and done before."""
+        ...
+
+    async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
+        """The last lines of all replicas, also after the workload stopped."""
+        ...
+
+    async def log_files(self, workload_id: str) -> Sequence[Path]:
+        """The files that grow while the workload writes, one per replica; [] when logs are not files."""
+        ...
+
+    async def heal(self, workload_id: str) -> None:
+        """Starts replicas again that ended without anybody left to restart them. No error when all is well."""
+        ...
+
+    async def capacity(self) -> Capacity: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouterHealth:
+    alive: bool
+    detail: str = ""
+    """A sentence: version and process when alive, else what is wrong."""
+
+
+class TrafficRouter(Protocol):
+    """Sends each service's requests to its slots, and counts them."""
+
+    async def configure(self, services: Sequence[ServiceSpec]) -> None:
+        """Makes exactly these services known; routes and traffic of those that stay are untouched. May reload."""
+        ...
+
+    async def set_endpoints(self, service: str, color: Color, endpoints: Sequence[Endpoint]) -> None:
+        """Which replicas a slot has; [] empties it. No request fails because of this."""
+        ...
+
+    async def switch(
+        self,
+        targets: Mapping[str, Sequence[RouteTarget]],
+        *,
+        expected_generation: Mapping[str, int] | None = None,
+        durable: bool = True,
+    ) -> Mapping[str, Route]:
+        """Moves all named services in one atomic step and reads the result back. When it returns, no new request
+        reaches a slot that lost its share. Generations grow by one.
+
+        Raises StaleRoute, having changed nothing, when a service's generation is not the expected one.
+        `durable=False` is for rollbacks: a disk that can't be written does not stop the switch.
+        Raises RouterError when the router did not confirm.
+        """
+        ...
+
+    async def routes(self) -> Mapping[str, Route]:
+        """The routes that are in force, read from the router (from disk when it is down)."""
+        ...
+
+    async def traffic(self, services: Sequence[str]) -> Mapping[str, Mapping[Color, SlotTraffic]]:
+        """Counters of the workloads in the slots. A service whose numbers can't be read is missing, never zero."""
+        ...
+
+    async def health(self) -> RouterHealth: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One health check of one replica. `detail` is a phrase such as `HTTP 503 from 127.0.0.1:41233/health`."""
+
+    ok: bool
+    detail: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeResult:
+    name: str
+    ok: bool
+    detail: str
+    seconds: float = 0.0
+
+
+class Prober(Protocol):
+    async def check(self, endpoint: Endpoint, check: HealthCheck, protocol: str) -> ProbeResult:
+        """Never raises for an answer, a refusal or a timeout: that is a result."""
+        ...
+
+    async def smoke(
+        self, endpoint: Endpoint, test: SmokeTest, workload: Workload, protocol: str = "http1"
+    ) -> SmokeResult:
+        """Runs one smoke test; ends within its `max_seconds`. A command's leftovers are killed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    name: str
+    severity: str
+    """info, warning or critical."""
+    service: str
+    deployment_id: str
+    message: str
+    at: float
+    """Seconds since the epoch."""
+
+
+class AlertSink(Protocol):
+    async def deliver(self, alert: Alert) -> None:
+        """Raises AdapterError when the alert did not arrive; the caller tries again later."""
+        ...
+
+
+class EventStore(Protocol):
+    """The append-only event log. One writer at a time."""
+
+    async def append(self, deployment_id: str, service: str, events: Sequence[tuple[float, Event]]) -> Sequence[Record]:
+        """Writes all or nothing; they are on disk when it returns. Raises StoreError."""
+        ...
+
+    async def read(self, deployment_id: str, *, after: int = 0) -> Sequence[Record]:
+        """The records of a deployment in order, those with a sequence number above `after`."""
+        ...
+
+    async def latest(self) -> Mapping[str, str]:
+        """service → id of its newest deployment."""
+        ...
+
+    async def unfinished(self) -> Sequence[str]:
+        """Ids of deployments without a terminal event, oldest first."""
+        ...
+
+    async def deployments(self, service: str, *, limit: int = 50) -> Sequence[str]:
+        """Ids of a service's deployments, newest first."""
+        ...

@@ -1,0 +1,73 @@
+"""Reading the past: histories, events and logs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from bluegreen.control import requests as r
+from bluegreen.control import views as v
+from bluegreen.control.fleet import Fleet, unknown
+from bluegreen.control.presenter import held_workloads
+from bluegreen.domain.deployment import Deployment, replay
+from bluegreen.domain.errors import UsageError
+from bluegreen.domain.model import Color, Workload
+
+EVENTS_POLL_SECONDS = 0.1
+MAX_WAIT_SECONDS = 30.0
+
+
+async def read_deployment(fleet: Fleet, deployment_id: str) -> Deployment:
+    """Raises UnknownName with near ids."""
+    watcher = fleet.watcher_of(deployment_id)
+    if watcher is not None and deployment_id in watcher.live:
+        return watcher.live[deployment_id]
+    records = await fleet.ports.store.read(deployment_id)
+    if not records:
+        known = [known_id for name in fleet.specs for known_id in await fleet.ports.store.deployments(name, limit=20)]
+        raise unknown("deployment", deployment_id, known)
+    return replay(records)
+
+
+async def read_history(fleet: Fleet, service: str, *, limit: int) -> list[Deployment]:
+    """Newest first."""
+    ids = await fleet.ports.store.deployments(service, limit=limit)
+    return [await read_deployment(fleet, deployment_id) for deployment_id in ids]
+
+
+async def read_events(fleet: Fleet, request: r.EventsRequest) -> v.EventsView:
+    current = await read_deployment(fleet, request.deployment)
+    clock = fleet.ports.clock
+    deadline = clock.monotonic() + min(max(request.wait_seconds, 0.0), MAX_WAIT_SECONDS)
+    while current.last_sequence <= request.after and not current.phase.terminal and clock.monotonic() < deadline:
+        await clock.sleep(EVENTS_POLL_SECONDS)
+        current = await read_deployment(fleet, request.deployment)
+    records = await fleet.ports.store.read(request.deployment, after=request.after)
+    views = tuple(
+        v.EventView(x.sequence, x.deployment_id, x.service, x.at, x.event.kind, asdict(x.event)) for x in records
+    )
+    return v.EventsView(views, ended=current.phase.terminal, phase=str(current.phase))
+
+
+async def read_logs(fleet: Fleet, request: r.LogsRequest) -> v.LogsView:
+    watcher = fleet.watcher(request.service)
+    if not 1 <= request.lines <= 10_000:
+        raise UsageError(f"lines: must be between 1 and 10000, got {request.lines}")
+    workload = _workload_of(request, watcher.current or watcher.last)
+    lines = await fleet.ports.runtime.logs(workload.id, lines=request.lines)
+    files = await fleet.ports.runtime.log_files(workload.id)
+    return v.LogsView(request.service, str(workload.color), workload.id, tuple(lines), tuple(map(str, files)))
+
+
+def _workload_of(request: r.LogsRequest, newest: Deployment | None) -> Workload:
+    """The workload of the asked slot, also when it has just been stopped: its logs are why one asks."""
+    if request.slot and request.slot not in tuple(Color):
+        raise UsageError(f"slot: must be blue or green, got {request.slot!r}")
+    candidates = [] if newest is None else [newest.green, *held_workloads(newest), newest.blue]
+    for workload in candidates:
+        if workload is not None and request.slot in ("", str(workload.color)):
+            return workload
+    where = f" in slot {request.slot}" if request.slot else ""
+    raise UsageError(
+        f"service: {request.service!r} has no workload{where} yet",
+        hint=f"Deploy one: bluegreen deploy {request.service}",
+    )

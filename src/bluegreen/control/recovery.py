@@ -1,0 +1,78 @@
+"""Taking up what a former daemon left: the log is replayed, workloads are found again, nothing is assumed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from bluegreen.control.executor import launch_request
+from bluegreen.control.fleet import Fleet
+from bluegreen.domain import events as e
+from bluegreen.domain.deployment import Deployment, Phase, replay
+from bluegreen.domain.errors import BluegreenError
+from bluegreen.domain.model import Workload
+
+log = logging.getLogger(__name__)
+
+
+async def recover(fleet: Fleet) -> None:
+    """Replays unfinished deployments and the newest of each service, starts again what should run and does
+    not (after a reboot), and lets the watchers walk on."""
+    store = fleet.ports.store
+    wanted = dict.fromkeys([*await store.unfinished(), *(await store.latest()).values()])
+    for deployment_id in wanted:
+        records = await store.read(deployment_id)
+        deployment = replay(records)
+        if deployment.service not in fleet.watchers:
+            log.warning("%s belongs to %s, which is not configured", deployment_id, deployment.service)
+            continue
+        await _restore_workloads(fleet, deployment)
+        fleet.watchers[deployment.service].adopt(deployment)
+    await fleet.view.refresh()
+    await asyncio.gather(*(_resume(fleet, name) for name in fleet.watchers))
+    await _report_orphans(fleet)
+
+
+async def _restore_workloads(fleet: Fleet, deployment: Deployment) -> None:
+    """The active workload, and a retained one, run again under their old ids if they are gone."""
+    spec = fleet.spec_of(deployment)
+    keep: list[Workload | None] = [deployment.active]
+    if deployment.phase in (Phase.MONITORING, Phase.RETAINING):
+        keep.append(deployment.blue)
+    for workload in keep:
+        if workload is None:
+            continue
+        try:
+            if await fleet.ports.runtime.inspect(workload.id) is not None:
+                await fleet.ports.runtime.heal(workload.id)
+                continue
+            log.warning("%s should run and does not; starting it again", workload.id)
+            await fleet.ports.runtime.start(launch_request(spec, workload))
+        except BluegreenError as error:
+            log.error("%s could not be started again: %s", workload.id, error.message)
+
+
+async def _resume(fleet: Fleet, service: str) -> None:
+    watcher, observer = fleet.watchers[service], fleet.observers[service]
+    for monitor in list(observer.monitors.values()):
+        await monitor.look()
+        try:
+            await observer.connect(monitor.workload)
+        except BluegreenError as error:
+            log.error("the router could not be told where %s is: %s", monitor.workload.id, error.message)
+    for deployment in list(watcher.live.values()):
+        detail = f"resumed in phase {deployment.phase}"
+        await watcher.record(deployment.id, [e.ControllerRestarted(detail)])
+    watcher.start()
+
+
+async def _report_orphans(fleet: Fleet) -> None:
+    """Workloads that no deployment knows are never stopped by us: the log may be the one that is wrong."""
+    known = {workload_id for observer in fleet.observers.values() for workload_id in observer.monitors}
+    for status in await fleet.ports.runtime.list():
+        if status.workload.id not in known:
+            log.warning(
+                "workload %s of %s runs and no deployment knows it; stop it by hand if it is not yours",
+                status.workload.id,
+                status.workload.service,
+            )

@@ -1,0 +1,133 @@
+"""What the router was last seen to do: routes, counters and slot contents, polled once for all services."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bluegreen.control.ports import Clock, TrafficRouter
+from bluegreen.domain.errors import BluegreenError
+from bluegreen.domain.model import Color, Endpoint, Route, SlotTraffic
+
+log = logging.getLogger(__name__)
+
+RATE_WINDOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Over the last seconds; `error_rate` is None without requests."""
+
+    requests_per_second: float
+    error_rate: float | None
+
+
+class RouterView:
+    """Polls while somebody is interested in a service, and forgets what is too old to be believed."""
+
+    def __init__(self, router: TrafficRouter, clock: Clock, *, poll_seconds: float = 0.25) -> None:
+        self._router = router
+        self._clock = clock
+        self.poll_seconds = poll_seconds
+        self._routes: dict[str, Route] = {}
+        self._routes_known = False
+        self._traffic: dict[str, tuple[float, Mapping[Color, SlotTraffic]]] = {}
+        self._samples: dict[tuple[str, Color], deque[tuple[float, SlotTraffic]]] = {}
+        self._connected: dict[tuple[str, Color], tuple[Endpoint, ...]] = {}
+        self._interested: dict[str, Callable[[], None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, service: str, changed: Callable[[], None]) -> None:
+        self._interested[service] = changed
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="router view")
+
+    def unfollow(self, service: str) -> None:
+        self._interested.pop(service, None)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def route(self, service: str) -> Route | None:
+        """None when the router could not be read."""
+        return self._routes.get(service, Route(service)) if self._routes_known else None
+
+    def learn(self, routes: Mapping[str, Route]) -> None:
+        """Takes over what a switch has just read back, unless something newer is known."""
+        for service, route in routes.items():
+            if route.generation >= self._routes.get(service, Route(service)).generation:
+                self._routes[service] = route
+
+    def traffic(self, service: str, *, since: float = 0.0) -> Mapping[Color, SlotTraffic] | None:
+        """The counters, or None when they were not read after the monotonic time `since`."""
+        read_at, traffic = self._traffic.get(service, (-1.0, {}))
+        return traffic if read_at > since else None
+
+    def rates(self, service: str, color: Color) -> Rates | None:
+        samples = self._samples.get((service, color))
+        if not samples or len(samples) < 2:
+            return None
+        (started, first), (ended, last) = samples[0], samples[-1]
+        requests = last.requests - first.requests
+        errors = last.errors - first.errors
+        if ended <= started or requests < 0:
+            return None
+        return Rates(requests / (ended - started), errors / requests if requests else None)
+
+    def connected(self, service: str) -> dict[Color, tuple[Endpoint, ...]]:
+        return {color: self._connected.get((service, color), ()) for color in Color}
+
+    async def connect(self, service: str, color: Color, endpoints: tuple[Endpoint, ...]) -> None:
+        await self._router.set_endpoints(service, color, endpoints)
+        self._connected[(service, color)] = endpoints
+
+    async def refresh(self) -> None:
+        """Reads routes, and the counters of the services somebody follows."""
+        await self.refresh_for(list(self._interested))
+
+    async def refresh_for(self, services: Sequence[str]) -> None:
+        try:
+            routes = await self._router.routes()
+            self.learn(routes)
+            self._routes_known = True
+        except BluegreenError as error:
+            self._routes_known = False
+            log.warning("the router's routes can't be read: %s", error.message)
+        # The time before the question: an answer is never believed to be newer than it is.
+        asked_at = self._clock.monotonic()
+        try:
+            traffic = await self._router.traffic(services) if services else {}
+        except BluegreenError as error:
+            log.warning("the router's counters can't be read: %s", error.message)
+            return
+        for service, slots in traffic.items():
+            self._traffic[service] = (asked_at, slots)
+            for color, counted in slots.items():
+                self._sample(service, color, asked_at, counted)
+
+    def _sample(self, service: str, color: Color, at: float, counted: SlotTraffic) -> None:
+        samples = self._samples.setdefault((service, color), deque())
+        if samples and counted.requests < samples[-1][1].requests:
+            samples.clear()
+        samples.append((at, counted))
+        while samples and at - samples[0][0] > RATE_WINDOW_SECONDS:
+            samples.popleft()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except Exception:
+                log.exception("reading the router failed")
+                self._routes_known = False
+            for changed in list(self._interested.values()):
+                changed()
+            await self._clock.sleep(self.poll_seconds if self._interested else 5.0)

@@ -1,0 +1,270 @@
+"""A deployment is a fold over its events. The table below is the whole state machine.
+
+An event that the table does not allow raises IllegalEvent and changes nothing; recovery replays the log
+through the same `apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from bluegreen.domain import events as e
+from bluegreen.domain.errors import IllegalEvent
+from bluegreen.domain.model import RouteTarget, Workload
+
+
+class Phase(StrEnum):
+    PREFLIGHT = "preflight"
+    STARTING = "starting"
+    VERIFYING = "verifying"
+    AWAITING_APPROVAL = "awaiting_approval"
+    SWITCHING = "switching"
+    MONITORING = "monitoring"
+    RETAINING = "retaining"
+    CLEANING_UP = "cleaning_up"
+    COMPLETED = "completed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL_PHASES
+
+
+TERMINAL_PHASES = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.FAILED, Phase.ABORTED})
+BEFORE_SWITCH = (Phase.PREFLIGHT, Phase.STARTING, Phase.VERIFYING, Phase.AWAITING_APPROVAL)
+IN_PROGRESS = frozenset({*BEFORE_SWITCH, Phase.SWITCHING, Phase.MONITORING})
+"""A service has at most one deployment in these phases."""
+
+TRANSITIONS: dict[tuple[Phase, str], Phase] = {
+    (Phase.PREFLIGHT, e.PreflightPassed.kind): Phase.STARTING,
+    (Phase.STARTING, e.GreenStarted.kind): Phase.VERIFYING,
+    (Phase.VERIFYING, e.HealthPassed.kind): Phase.VERIFYING,
+    (Phase.VERIFYING, e.SmokePassed.kind): Phase.VERIFYING,
+    (Phase.VERIFYING, e.ApprovalNeeded.kind): Phase.AWAITING_APPROVAL,
+    (Phase.VERIFYING, e.Verified.kind): Phase.SWITCHING,
+    (Phase.AWAITING_APPROVAL, e.Promoted.kind): Phase.SWITCHING,
+    **{(phase, e.DeploymentFailing.kind): Phase.CLEANING_UP for phase in (*BEFORE_SWITCH, Phase.SWITCHING)},
+    **{(phase, e.AbortRequested.kind): Phase.CLEANING_UP for phase in BEFORE_SWITCH},
+    (Phase.SWITCHING, e.TrafficSwitched.kind): Phase.MONITORING,
+    (Phase.MONITORING, e.StepPassed.kind): Phase.SWITCHING,
+    (Phase.MONITORING, e.Promoted.kind): Phase.MONITORING,
+    (Phase.MONITORING, e.MonitoringPassed.kind): Phase.RETAINING,
+    (Phase.RETAINING, e.RetentionEnded.kind): Phase.CLEANING_UP,
+    **{
+        (phase, e.RollbackRequested.kind): Phase.ROLLING_BACK
+        for phase in (Phase.SWITCHING, Phase.MONITORING, Phase.RETAINING, Phase.CLEANING_UP)
+    },
+    (Phase.ROLLING_BACK, e.TrafficSwitched.kind): Phase.ROLLING_BACK,
+    (Phase.ROLLING_BACK, e.BlueVerified.kind): Phase.ROLLING_BACK,
+    **{
+        (phase, kind): phase
+        for phase in (Phase.CLEANING_UP, Phase.ROLLING_BACK)
+        for kind in (e.LogsCollected.kind, e.Drained.kind, e.WorkloadStopped.kind)
+    },
+    (Phase.CLEANING_UP, e.DeploymentCompleted.kind): Phase.COMPLETED,
+    (Phase.CLEANING_UP, e.DeploymentFailed.kind): Phase.FAILED,
+    (Phase.CLEANING_UP, e.DeploymentAborted.kind): Phase.ABORTED,
+    (Phase.ROLLING_BACK, e.DeploymentRolledBack.kind): Phase.ROLLED_BACK,
+    **{
+        (phase, kind): phase
+        for phase in Phase
+        if phase not in TERMINAL_PHASES
+        for kind in (
+            e.ActionStarted.kind,
+            e.ActionSucceeded.kind,
+            e.ActionFailed.kind,
+            e.AlertRaised.kind,
+            e.AttentionNeeded.kind,
+            e.ControllerRestarted.kind,
+        )
+    },
+}
+"""(phase, event) → phase. What is not here is illegal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One walk from the active version to a new one.
+
+    `seen` holds what happened since the phase began (event kinds; alerts as `alert:<name>`); `failures`
+    counts failed attempts of each action in this phase. Times are seconds since the epoch.
+    """
+
+    id: str
+    service: str
+    image: str
+    strategy: str
+    steps: tuple[int, ...]
+    requested_by: str
+    requested_at: float
+    phase: Phase = Phase.PREFLIGHT
+    phase_since: float = 0.0
+    blue: Workload | None = None
+    green: Workload | None = None
+    generation: int = 0
+    step_index: int = 0
+    switched: bool = False
+    switched_at: float | None = None
+    switch_milliseconds: float | None = None
+    rollback_milliseconds: float | None = None
+    accepted: bool = False
+    cause: str = ""
+    attention: str = ""
+    ending: Phase = Phase.COMPLETED
+    ended_at: float | None = None
+    blue_healthy_after_rollback: bool | None = None
+    cut_requests: int = 0
+    logs: tuple[str, ...] = ()
+    exit_codes: tuple[str, ...] = ()
+    stopped: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    last_error: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+    last_sequence: int = 0
+
+    @property
+    def active(self) -> Workload | None:
+        """The workload that has the traffic as far as this deployment knows; on a canary step, still blue."""
+        if self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) or not self.switched:
+            return self.blue
+        return self.green
+
+    @property
+    def standby(self) -> Workload | None:
+        """The other workload, as long as it was not stopped."""
+        other = self.green if self.active is self.blue else self.blue
+        return other if other is not None and other.id not in self.stopped else None
+
+    @property
+    def percent(self) -> int:
+        """Green's share at the current step."""
+        return self.steps[self.step_index]
+
+    @property
+    def last_step(self) -> bool:
+        return self.step_index == len(self.steps) - 1
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether one switch undoes it: it may have moved traffic and blue was not told to stop."""
+        if self.blue is None or self.blue.id in self.stopped:
+            return False
+        if self.phase is Phase.CLEANING_UP:
+            return self.ending is Phase.COMPLETED and "stopping" not in self.seen
+        return self.phase in (Phase.SWITCHING, Phase.MONITORING, Phase.RETAINING)
+
+
+def requested(deployment_id: str, service: str, at: float, event: e.DeploymentRequested) -> Deployment:
+    """The first state of a deployment."""
+    return Deployment(
+        id=deployment_id,
+        service=service,
+        image=event.image,
+        strategy=event.strategy,
+        steps=event.steps,
+        requested_by=event.requested_by,
+        requested_at=at,
+        phase_since=at,
+        blue=event.blue,
+        generation=event.generation,
+        overrides=dict(event.overrides),
+        force=event.force,
+    )
+
+
+def apply(deployment: Deployment, at: float, event: e.Event) -> Deployment:
+    """The state after the event. Raises IllegalEvent when the table does not allow it."""
+    target = TRANSITIONS.get((deployment.phase, event.kind))
+    if target is None or (isinstance(event, e.RollbackRequested) and not deployment.can_roll_back):
+        raise IllegalEvent(
+            f"deployment {deployment.id} is in phase {deployment.phase}, where {event.kind} can't happen"
+        )
+    changed = _with_facts(deployment, at, event)
+    if target is deployment.phase and not isinstance(event, e.RollbackRequested):
+        return replace(changed, seen=changed.seen | {event.kind})
+    return replace(
+        changed,
+        phase=target,
+        phase_since=at,
+        seen=frozenset(),
+        failures={},
+        last_error={},
+        ended_at=at if target.terminal else None,
+    )
+
+
+def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
+    match event:
+        case e.PreflightPassed():
+            return replace(d, green=event.green)
+        case e.TrafficSwitched():
+            return _switched(d, at, event)
+        case e.StepPassed():
+            return replace(d, step_index=d.step_index + 1)
+        case e.Promoted():
+            return replace(d, accepted=d.phase is Phase.MONITORING)
+        case e.DeploymentFailing():
+            return replace(d, ending=Phase.FAILED, cause=event.cause)
+        case e.AbortRequested():
+            reason = event.reason or f"aborted by {event.requested_by}"
+            return replace(d, ending=Phase.ABORTED, cause=reason)
+        case e.RollbackRequested():
+            return replace(d, ending=Phase.ROLLED_BACK, cause=event.cause)
+        case e.BlueVerified():
+            return replace(d, blue_healthy_after_rollback=event.healthy)
+        case e.LogsCollected():
+            return replace(d, logs=event.lines, exit_codes=event.exit_codes)
+        case e.Drained():
+            return replace(d, cut_requests=d.cut_requests + event.cut)
+        case e.WorkloadStopped():
+            return replace(d, stopped=d.stopped | {event.workload_id})
+        case e.AttentionNeeded():
+            return replace(d, attention=event.reason)
+        case e.AlertRaised():
+            return replace(d, seen=d.seen | {f"alert:{event.name}"})
+        case e.ActionStarted(action="stop"):
+            return replace(d, seen=d.seen | {"stopping"})
+        case e.ActionFailed():
+            failures = {**d.failures, event.action: d.failures.get(event.action, 0) + 1}
+            return replace(d, failures=failures, last_error={**d.last_error, event.action: event.error})
+    return d
+
+
+def _switched(d: Deployment, at: float, event: e.TrafficSwitched) -> Deployment:
+    if d.phase is Phase.ROLLING_BACK:
+        return replace(d, generation=event.generation, rollback_milliseconds=event.milliseconds)
+    return replace(
+        d,
+        generation=event.generation,
+        switched=True,
+        switched_at=at,
+        switch_milliseconds=event.milliseconds,
+    )
+
+
+def replay(records: Iterable[e.Record]) -> Deployment:
+    """Folds a deployment's records. Raises IllegalEvent when they are no history that could have happened."""
+    deployment: Deployment | None = None
+    for record in records:
+        if deployment is None:
+            if not isinstance(record.event, e.DeploymentRequested):
+                raise IllegalEvent(f"deployment {record.deployment_id} begins with {record.event.kind}")
+            deployment = requested(record.deployment_id, record.service, record.at, record.event)
+        else:
+            deployment = apply(deployment, record.at, record.event)
+        deployment = replace(deployment, last_sequence=record.sequence)
+    if deployment is None:
+        raise IllegalEvent("a deployment without events")
+    return deployment
+
+
+def route_of(workload: Workload) -> tuple[RouteTarget, ...]:
+    """All traffic to one workload."""
+    return (RouteTarget(workload.color, workload.id, 100),)

@@ -1,0 +1,79 @@
+"""Rise and fall: some good checks in a row make a replica healthy, some bad ones unhealthy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    UNKNOWN = "unknown"
+    """Not checked often enough to say. Never counts as healthy."""
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaHealth:
+    """The checks of one replica so far, and what they add up to."""
+
+    verdict: Health = Health.UNKNOWN
+    passed_in_a_row: int = 0
+    failed_in_a_row: int = 0
+    checks: int = 0
+    failures: int = 0
+    last_detail: str = ""
+
+    def after(self, ok: bool, detail: str, *, rise: int, fall: int) -> ReplicaHealth:
+        """The state after one more check."""
+        passed = self.passed_in_a_row + 1 if ok else 0
+        failed = 0 if ok else self.failed_in_a_row + 1
+        verdict = self.verdict
+        if passed >= rise:
+            verdict = Health.HEALTHY
+        elif failed >= fall:
+            verdict = Health.UNHEALTHY
+        return replace(
+            self,
+            verdict=verdict,
+            passed_in_a_row=passed,
+            failed_in_a_row=failed,
+            checks=self.checks + 1,
+            failures=self.failures + (not ok),
+            last_detail=detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadHealth:
+    """The replicas of a workload, by index."""
+
+    replicas: tuple[ReplicaHealth, ...] = ()
+
+    @property
+    def verdict(self) -> Health:
+        """Healthy when every replica is; unhealthy as soon as one is."""
+        verdicts = {replica.verdict for replica in self.replicas}
+        if Health.UNHEALTHY in verdicts:
+            return Health.UNHEALTHY
+        return Health.HEALTHY if verdicts == {Health.HEALTHY} else Health.UNKNOWN
+
+    @property
+    def healthy_count(self) -> int:
+        return sum(replica.verdict is Health.HEALTHY for replica in self.replicas)
+
+    @property
+    def summary(self) -> str:
+        """`3/5 probes failed: HTTP 503 from 127.0.0.1:41233/health`, or how many replicas are healthy."""
+        failures = sum(replica.failures for replica in self.replicas)
+        checks = sum(replica.checks for replica in self.replicas)
+        details = _last_details(self.replicas)
+        if failures and self.verdict is not Health.HEALTHY:
+            return f"{failures}/{checks} probes failed: {details}"
+        return f"{self.healthy_count}/{len(self.replicas)} replicas healthy"
+
+
+def _last_details(replicas: Iterable[ReplicaHealth]) -> str:
+    failing = [r.last_detail for r in replicas if r.failed_in_a_row and r.last_detail]
+    return failing[0] if failing else "no answer yet"

@@ -1,0 +1,71 @@
+"""Everything a decision may look at, as one immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bluegreen.domain.health import Health, WorkloadHealth
+from bluegreen.domain.model import (
+    Capacity,
+    Color,
+    Endpoint,
+    Route,
+    SlotTraffic,
+    Workload,
+    WorkloadStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one service at one moment.
+
+    `elapsed_seconds` is how long the deployment has been in its phase by a clock that never jumps.
+    `traffic` and `route` are None when they could not be read: unknown, not zero. `connected` is what
+    the router was last told about each slot. `running` names the actions under way.
+    """
+
+    elapsed_seconds: float = 0.0
+    workloads: Mapping[str, WorkloadStatus] = field(default_factory=dict)
+    health: Mapping[str, WorkloadHealth] = field(default_factory=dict)
+    traffic: Mapping[Color, SlotTraffic] | None = None
+    route: Route | None = None
+    connected: Mapping[Color, tuple[Endpoint, ...]] = field(default_factory=dict)
+    capacity: Capacity | None = None
+    router_problem: str = ""
+    running: frozenset[str] = frozenset()
+    superseded_by: str = ""
+    """Id of a newer deployment that waits for the standby slot."""
+    restarts_before: Mapping[str, int] = field(default_factory=dict)
+    """Restarts of each workload when the phase began."""
+
+    def status(self, workload: Workload) -> WorkloadStatus | None:
+        return self.workloads.get(workload.id)
+
+    def health_of(self, workload: Workload) -> WorkloadHealth:
+        return self.health.get(workload.id, WorkloadHealth())
+
+    def is_healthy(self, workload: Workload) -> bool:
+        return self.health_of(workload).verdict is Health.HEALTHY
+
+    def is_alive(self, workload: Workload) -> bool:
+        """Whether at least one replica runs and listens."""
+        status = self.status(workload)
+        return status is not None and any(replica.listening for replica in status.replicas)
+
+    def endpoints(self, workload: Workload) -> tuple[Endpoint, ...]:
+        status = self.status(workload)
+        return status.endpoints if status else ()
+
+    def restarts_in_phase(self, workload: Workload) -> int:
+        status = self.status(workload)
+        return status.restarts - self.restarts_before.get(workload.id, 0) if status else 0
+
+    def slot_traffic(self, color: Color) -> SlotTraffic | None:
+        return None if self.traffic is None else self.traffic.get(color)
+
+    def occupant(self, color: Color) -> WorkloadStatus | None:
+        """Another workload's id may stand in a slot until its clean-up is done."""
+        found = [status for status in self.workloads.values() if status.workload.color is color]
+        return found[0] if found else None

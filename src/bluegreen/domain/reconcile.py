@@ -1,0 +1,200 @@
+"""From what is seen to what to do. Pure: the same deployment and observation give the same plan.
+
+Each phase has one function. A plan's events are facts that were decided here; its actions are performed
+by the executor, which records how they ended. Nothing here assumes that an action worked: the next
+observation tells.
+"""
+
+from __future__ import annotations
+
+from bluegreen.domain import events as e
+from bluegreen.domain.actions import (
+    ConnectSlot,
+    Plan,
+    RunSmokeTests,
+    StartWorkload,
+    SwitchTraffic,
+)
+from bluegreen.domain.capacity import requirements
+from bluegreen.domain.deployment import Deployment, Phase
+from bluegreen.domain.health import Health
+from bluegreen.domain.model import Color, Workload
+from bluegreen.domain.observation import Observation
+from bluegreen.domain.reconcile_after import reconcile_cleaning_up, reconcile_rolling_back
+from bluegreen.domain.reconcile_watch import reconcile_monitoring, reconcile_retaining
+from bluegreen.domain.service import HealthCheck, ServiceSpec
+from bluegreen.domain.strategy import targets_at
+
+MAX_SWITCH_ATTEMPTS = 3
+
+
+def reconcile(deployment: Deployment, spec: ServiceSpec, observation: Observation) -> Plan:
+    """What to record and do next."""
+    match deployment.phase:
+        case Phase.PREFLIGHT:
+            return _preflight(deployment, spec, observation)
+        case Phase.STARTING:
+            return _starting(deployment, spec, observation)
+        case Phase.VERIFYING:
+            return _verifying(deployment, spec, observation)
+        case Phase.AWAITING_APPROVAL:
+            return _awaiting_approval(deployment, spec, observation)
+        case Phase.SWITCHING:
+            return _switching(deployment, spec, observation)
+        case Phase.MONITORING:
+            return reconcile_monitoring(deployment, spec, observation)
+        case Phase.RETAINING:
+            return reconcile_retaining(deployment, spec, observation)
+        case Phase.CLEANING_UP:
+            return reconcile_cleaning_up(deployment, spec, observation)
+        case Phase.ROLLING_BACK:
+            return reconcile_rolling_back(deployment, spec, observation)
+        case _:
+            return Plan("ended")
+
+
+def green_of(deployment: Deployment) -> Workload:
+    """The workload of a deployment that has passed preflight."""
+    assert deployment.green is not None, f"deployment {deployment.id} passed preflight without a workload"
+    return deployment.green
+
+
+def _failing(cause: str) -> Plan:
+    return Plan(cause, events=(e.DeploymentFailing(cause),))
+
+
+def planned_green(deployment_id: str, image: str, version: str, blue: Workload | None, spec: ServiceSpec) -> Workload:
+    """The workload a deployment will start: the other color, with the labels every workload has."""
+    color = blue.color.other if blue else Color.BLUE
+    return Workload(
+        id=f"{spec.name}-{color}-{deployment_id.rsplit('-', 1)[-1]}",
+        service=spec.name,
+        color=color,
+        image=image,
+        version=version,
+        replicas=spec.replicas,
+        resources=spec.resources,
+        labels={
+            **spec.labels,
+            "app": spec.name,
+            "env": spec.environment,
+            "deployment": str(color),
+            "version": version,
+        },
+    )
+
+
+def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    green = planned_green(d.id, d.image, d.image.rpartition(":")[2], d.blue, spec)
+    occupant = seen.occupant(green.color)
+    retained = occupant.workload if occupant else None
+    checks = requirements(spec, d.blue, seen, retained)
+    unmet = [f"{check.name}: {check.detail}" for check in checks if not check.met]
+    if unmet:
+        return _failing("requirements not met: " + "; ".join(unmet))
+    found = next((check.detail for check in checks if check.name == "blue identified"), "first deployment")
+    passed = e.PreflightPassed(
+        green=green, checks=tuple(f"{check.name}: {check.detail}" for check in checks), blue_found=found
+    )
+    return Plan("all requirements are met", events=(passed,))
+
+
+def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    green = green_of(d)
+    if d.failures.get(StartWorkload.name):
+        return _failing(f"green could not be started: {d.last_error[StartWorkload.name]}")
+    occupants = [
+        status.workload.id
+        for status in seen.workloads.values()
+        if status.workload.color is green.color and status.workload.id != green.id
+    ]
+    if occupants:
+        return Plan(f"waiting for the retained {', '.join(occupants)} to drain and stop")
+    if seen.status(green) is not None:
+        return Plan("green is started", events=(e.GreenStarted(tuple(map(str, seen.endpoints(green)))),))
+    return Plan(f"starting {green.image} as {green.color}", actions=(StartWorkload(green),))
+
+
+def _broken(d: Deployment, spec: ServiceSpec, seen: Observation) -> str:
+    """Why green will not become healthy any more; empty while it may."""
+    green = green_of(d)
+    status = seen.status(green)
+    if status is None:
+        return f"{green.id} disappeared"
+    for replica in status.replicas:
+        if replica.error:
+            return f"replica {replica.index} could not run: {replica.error}"
+    if seen.restarts_in_phase(green) > spec.policy.max_restarts:
+        codes = ", ".join(str(r.exit_code) for r in status.replicas if r.exit_code is not None)
+        return f"crash loop: {status.restarts} restarts (last exit code: {codes or 'unknown'})"
+    return ""
+
+
+def _verifying(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    green = green_of(d)
+    check = spec.health or HealthCheck()
+    if broken := _broken(d, spec, seen):
+        return _failing(f"green of '{d.service}' did not become healthy: {broken}; blue is untouched")
+    if d.failures.get(RunSmokeTests.name):
+        return _failing(f"smoke test failed: {d.last_error[RunSmokeTests.name]}; blue is untouched")
+    health = seen.health_of(green)
+    if health.verdict is not Health.HEALTHY or len(seen.endpoints(green)) < green.replicas:
+        if seen.elapsed_seconds > check.deadline_seconds:
+            return _failing(
+                f"green of '{d.service}' was not healthy within {check.deadline_seconds:g} s "
+                f"({health.summary}); blue is untouched"
+            )
+        return Plan(f"waiting for green to be healthy: {health.summary}")
+    if e.HealthPassed.kind not in d.seen:
+        return Plan("green is healthy", events=(e.HealthPassed(health.summary),))
+    if spec.smoke and e.SmokePassed.kind not in d.seen:
+        return Plan("running smoke tests", actions=(RunSmokeTests(green, seen.endpoints(green)),))
+    if (connect := connect_slot(green, seen)) is not None:
+        return Plan("telling the router where green is", actions=(connect,))
+    if spec.policy.auto_promote:
+        return Plan("green is verified", events=(e.Verified(),))
+    return Plan("green is verified and waits for a person", events=(e.ApprovalNeeded(),))
+
+
+def connect_slot(workload: Workload, seen: Observation) -> ConnectSlot | None:
+    """What the router must still be told about a workload's replicas, None when it knows."""
+    endpoints = seen.endpoints(workload)
+    if endpoints and seen.connected.get(workload.color, ()) != endpoints:
+        return ConnectSlot(workload.color, endpoints)
+    return None
+
+
+def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    green = green_of(d)
+    if broken := _broken(d, spec, seen):
+        return _failing(f"green broke while waiting for approval: {broken}; blue is untouched")
+    connect = connect_slot(green, seen)
+    actions = (connect,) if connect else ()
+    if not seen.is_healthy(green):
+        return Plan(f"green is not healthy now: {seen.health_of(green).summary}", actions=actions)
+    return Plan(f"green is ready; let it have the traffic with: bluegreen promote {d.service}", actions=actions)
+
+
+def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    green = green_of(d)
+    targets = targets_at(d.percent, green, d.blue)
+    if SwitchTraffic.name in seen.running:
+        return Plan("switching")
+    if seen.route is None:
+        return Plan("the router can't be read; holding the switch until it answers")
+    if seen.route.targets == targets and seen.route.generation > d.generation:
+        found = e.TrafficSwitched(targets, seen.route.generation)
+        return Plan("the router already sends the traffic to green", events=(found,))
+    if seen.route.generation != d.generation:
+        return _failing(
+            f"the route was changed by someone else (generation {seen.route.generation}, expected {d.generation})"
+        )
+    if not seen.is_healthy(green):
+        if seen.health_of(green).verdict is Health.UNHEALTHY or _broken(d, spec, seen):
+            return _failing(f"green became unhealthy before the switch: {seen.health_of(green).summary}")
+        return Plan(f"checking green once more: {seen.health_of(green).summary}")
+    if d.failures.get(SwitchTraffic.name, 0) >= MAX_SWITCH_ATTEMPTS:
+        return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}; blue has the traffic")
+    if (connect := connect_slot(green, seen)) is not None:
+        return Plan("telling the router where green is", actions=(connect,))
+    return Plan(f"moving {d.percent} % of the traffic to green", actions=(SwitchTraffic(targets, d.generation),))

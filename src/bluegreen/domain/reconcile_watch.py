@@ -1,0 +1,150 @@
+"""The phases after the switch: watching green, and keeping blue for the way back."""
+
+from __future__ import annotations
+
+from bluegreen.domain import events as e
+from bluegreen.domain.actions import ConnectSlot, Plan, RaiseAlert
+from bluegreen.domain.deployment import Deployment, route_of
+from bluegreen.domain.health import Health
+from bluegreen.domain.model import Workload
+from bluegreen.domain.observation import Observation
+from bluegreen.domain.service import ServiceSpec
+from bluegreen.domain.verdict import Answer, Verdict, judge_traffic
+
+
+def judge_green(d: Deployment, spec: ServiceSpec, seen: Observation) -> Verdict:
+    """Everything that is known about green since the switch. The worst answer wins; silence never passes."""
+    green = d.green
+    assert green is not None, f"deployment {d.id} is watched without a workload"
+    traffic = judge_traffic(seen.slot_traffic(green.color), spec.policy)
+    health = seen.health_of(green)
+    status = seen.status(green)
+    if status is None:
+        return Verdict(Answer.FAIL, f"{green.id} disappeared")
+    if any(replica.error for replica in status.replicas):
+        error = next(replica.error for replica in status.replicas if replica.error)
+        return Verdict(Answer.FAIL, f"a replica of green can't run: {error}")
+    if seen.restarts_in_phase(green) > spec.policy.max_restarts:
+        return Verdict(Answer.FAIL, f"green is in a crash loop: {seen.restarts_in_phase(green)} restarts")
+    if health.verdict is Health.UNHEALTHY:
+        return Verdict(Answer.FAIL, f"green is unhealthy: {health.summary}", traffic.requests, traffic.errors)
+    if traffic.answer is Answer.PASS and health.verdict is not Health.HEALTHY:
+        return Verdict(Answer.INCONCLUSIVE, f"health of green is unknown: {health.summary}", traffic.requests)
+    return traffic
+
+
+def moved_back_by_someone(d: Deployment, seen: Observation) -> str:
+    """A rollback that this log has not seen: done with the daemon dead, or not recorded on a full disk."""
+    if d.blue is None or seen.route is None or seen.route.generation <= d.generation:
+        return ""
+    if seen.route.targets == route_of(d.blue):
+        return f"the traffic was found on {d.blue.color} again (route generation {seen.route.generation})"
+    return ""
+
+
+def sync_slots(d: Deployment, seen: Observation) -> tuple[ConnectSlot, ...]:
+    """Tells the router about replicas that came back on another port."""
+    changed = []
+    for workload in (d.blue, d.green):
+        if workload is None or workload.id in d.stopped:
+            continue
+        endpoints = seen.endpoints(workload)
+        if endpoints and seen.connected.get(workload.color, ()) != endpoints:
+            changed.append(ConnectSlot(workload.color, endpoints))
+    return tuple(changed)
+
+
+def _attention(d: Deployment, summary: str, reason: str, sync: tuple[ConnectSlot, ...]) -> Plan:
+    """Holds, and tells a person once per kind of trouble (`summary`); `reason` has the changing numbers."""
+    if d.attention == summary:
+        return Plan(reason, actions=sync)
+    alert = RaiseAlert("deploy-needs-attention", "critical", f"{d.service}: {reason}")
+    return Plan(reason, events=(e.AttentionNeeded(summary),), actions=(*sync, alert))
+
+
+def _way_back(blue: Workload | None, seen: Observation) -> bool:
+    return blue is not None and seen.is_alive(blue)
+
+
+def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    """Rolls back at the first breach; goes on when green passed for `monitor_seconds`; holds when it can't tell."""
+    if found := moved_back_by_someone(d, seen):
+        return Plan(found, events=(e.RollbackRequested(found, "someone outside the daemon"),))
+    sync = sync_slots(d, seen)
+    verdict = judge_green(d, spec, seen)
+    if d.accepted:
+        return _passed(
+            d,
+            Verdict(Answer.PASS, f"accepted by a person; {verdict.reason}", verdict.requests, verdict.errors),
+        )
+    if verdict.answer is Answer.FAIL:
+        return _breach(d, spec, seen, verdict, sync)
+    remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
+    if remaining > 0:
+        return Plan(f"watching green for {remaining:.0f} s more: {verdict.reason}", actions=sync)
+    if verdict.answer is Answer.PASS or (d.blue is None and verdict.requests == 0 and _healthy(d, seen)):
+        return _passed(d, verdict)
+    return Plan(
+        f"holding: {verdict.reason}. Accept green with: bluegreen promote {d.service}; "
+        f"or go back with: bluegreen rollback {d.service}",
+        actions=sync,
+    )
+
+
+def _healthy(d: Deployment, seen: Observation) -> bool:
+    """A first deployment has nothing to go back to: without traffic, health is all there is to know."""
+    return d.green is not None and seen.is_healthy(d.green)
+
+
+def _passed(d: Deployment, verdict: Verdict) -> Plan:
+    if d.last_step:
+        passed = e.MonitoringPassed(verdict.reason, verdict.requests, verdict.errors)
+        return Plan(verdict.reason, events=(passed,))
+    return Plan(verdict.reason, events=(e.StepPassed(verdict.reason),))
+
+
+def _breach(
+    d: Deployment, spec: ServiceSpec, seen: Observation, verdict: Verdict, sync: tuple[ConnectSlot, ...]
+) -> Plan:
+    if not spec.policy.auto_rollback:
+        return _attention(
+            d,
+            "green fails and auto_rollback is off",
+            f"green fails and auto_rollback is off: {verdict.reason}. Go back with: bluegreen rollback {d.service}",
+            sync,
+        )
+    if not _way_back(d.blue, seen):
+        return _attention(
+            d,
+            "green fails and there is no running blue to go back to",
+            f"green fails and there is no running blue to go back to: {verdict.reason}",
+            sync,
+        )
+    return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", automatic=True),))
+
+
+def reconcile_retaining(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    """Keeps blue for `retain_seconds`, and longer while green is unhealthy."""
+    if found := moved_back_by_someone(d, seen):
+        return Plan(found, events=(e.RollbackRequested(found, "someone outside the daemon"),))
+    if d.blue is None:
+        return Plan("first deployment: nothing to retain", events=(e.RetentionEnded("first deployment"),))
+    if seen.superseded_by:
+        reason = f"deployment {seen.superseded_by} needs the slot"
+        return Plan(reason, events=(e.RetentionEnded(reason),))
+    sync = sync_slots(d, seen)
+    green = d.green
+    if green is not None and seen.health_of(green).verdict is Health.UNHEALTHY:
+        return _attention(
+            d,
+            "green became unhealthy after monitoring had passed",
+            f"green became unhealthy after monitoring had passed ({seen.health_of(green).summary}); "
+            f"{d.blue.color} is kept. Go back with: bluegreen rollback {d.service}",
+            sync,
+        )
+    remaining = spec.policy.retain_seconds - seen.elapsed_seconds
+    if remaining > 0:
+        reason = f"rollback is instant for {remaining:.0f} s more: bluegreen rollback {d.service}"
+        return Plan(reason, actions=sync)
+    ended = e.RetentionEnded(f"kept {d.blue.id} for {spec.policy.retain_seconds:g} s")
+    return Plan("retention ended", events=(ended,))

@@ -1,0 +1,84 @@
+"""What the user declares of a service. Defaults live here, once; `spec` reads them from the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bluegreen.domain.model import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """GET `path` on each replica every `interval_seconds`; `rise` good ones in a row make it healthy,
+    `fall` bad ones unhealthy. `deadline_seconds` is how long a new version may take to become healthy."""
+
+    path: str = "/health"
+    interval_seconds: float = 1.0
+    timeout_seconds: float = 2.0
+    rise: int = 2
+    fall: int = 3
+    deadline_seconds: float = 60.0
+    expect_status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """One request to green, or one command run against it, before it gets traffic.
+
+    Either `method` and `path` or `command` is set. `body` is sent as it is; `expect_json` maps JMESPath
+    expressions to the values they must have.
+    """
+
+    name: str
+    method: str = ""
+    path: str = ""
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expect_status: int = 200
+    expect_json: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    max_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How careful to be. Times in seconds, rates as shares from 0 to 1."""
+
+    monitor_seconds: float = 300.0
+    retain_seconds: float = 900.0
+    drain_timeout_seconds: float = 60.0
+    max_error_rate: float = 0.01
+    min_requests: int = 20
+    max_restarts: int = 2
+    auto_promote: bool = True
+    auto_rollback: bool = True
+    poll_seconds: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """A service as declared: where its requests come from, what runs, and the policy of its deployments.
+
+    `command` and `workdir` may hold `{port} {image} {repository} {tag} {color} {replica}`. `hosts` are Host
+    header patterns: `api.example.com`, `*.example.com`, or `*` for all that no other service claims.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    command: tuple[str, ...]
+    image: str = ""
+    workdir: str = "."
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    environment: str = "production"
+    replicas: int = 1
+    resources: Resources = Resources()
+    stateful: bool = False
+    state_handling: str = ""
+    protocol: str = "http1"
+    stop_grace_seconds: float = 10.0
+    health: HealthCheck | None = None
+    smoke: tuple[SmokeTest, ...] = ()
+    policy: Policy = Policy()

@@ -1,0 +1,45 @@
+"""Is green good enough? Counted requests in, pass, fail or inconclusive out, with the numbers behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bluegreen.domain.model import SlotTraffic
+from bluegreen.domain.service import Policy
+
+
+class Answer(StrEnum):
+    PASS = "pass"  # noqa: S105 - not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    answer: Answer
+    reason: str
+    requests: int = 0
+    errors: int = 0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share from 0 to 1; None without requests, for no requests is not an error rate of zero."""
+        return self.errors / self.requests if self.requests else None
+
+
+def judge_traffic(traffic: SlotTraffic | None, policy: Policy) -> Verdict:
+    """Compares the share of errors with `max_error_rate` once `min_requests` were counted.
+
+    Missing numbers and too few requests are inconclusive, whatever the rate.
+    """
+    if traffic is None:
+        return Verdict(Answer.INCONCLUSIVE, "the router's counters can't be read")
+    requests, errors = traffic.requests, traffic.errors
+    if requests < policy.min_requests:
+        missing = policy.min_requests - requests
+        reason = f"{requests} requests to green so far, {missing} more are needed to tell"
+        return Verdict(Answer.INCONCLUSIVE, reason, requests, errors)
+    share = errors / requests
+    reason = f"{errors} of {requests} requests to green failed ({share:.1%}, allowed {policy.max_error_rate:.1%})"
+    return Verdict(Answer.FAIL if share > policy.max_error_rate else Answer.PASS, reason, requests, errors)

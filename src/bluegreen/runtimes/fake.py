@@ -1,0 +1,174 @@
+"""A runtime that runs nothing: for simulations and tests of everything above the port."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bluegreen.control.ports import LaunchRequest
+from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.model import (
+    Capacity,
+    Endpoint,
+    ReplicaStatus,
+    Resources,
+    WorkloadState,
+    WorkloadStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Behavior:
+    """How the workloads of an image act. The default starts at once, lives on and stops when told.
+
+    A replica listens from its `listens_after_inspects`-th inspection on. `start_failure` is raised by `start`,
+    `replica_error` is what every replica has instead of running (command not found).
+    `crashes_at_inspects`: at these inspections replica 0 ends with exit code 1 and is started again. The first
+    `failing_stops` calls of `stop` raise, as when a process hangs in the kernel.
+    """
+
+    listens_after_inspects: int = 0
+    start_failure: str = ""
+    replica_error: str = ""
+    crashes_at_inspects: frozenset[int] = frozenset()
+    failing_stops: int = 0
+    output: tuple[str, ...] = ()
+
+
+@dataclass
+class _Running:
+    status: WorkloadStatus
+    behavior: Behavior
+    inspects: int = 0
+    failed_stops: int = 0
+
+
+class FakeRuntime:
+    """In memory. `behaviors` maps images to what their workloads do; change it at any time before a start.
+
+    `calls` is what was asked, in order, such as `("start", "inference-model-2")`.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: Resources | None = None,
+        behaviors: dict[str, Behavior] | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.behaviors = behaviors if behaviors is not None else {}
+        self.calls: list[tuple[str, str]] = []
+        self._total = capacity or Resources(gpus=8, cpus=64.0, memory_mb=2**20)
+        self._now = now
+        self._running: dict[str, _Running] = {}
+        self._logs: dict[str, list[str]] = {}
+        self._ports = itertools.count(20000)
+
+    async def start(self, request: LaunchRequest) -> WorkloadStatus:
+        workload = request.workload
+        self.calls.append(("start", workload.id))
+        if workload.id in self._running:
+            return self._running[workload.id].status
+        behavior = self.behaviors.get(workload.image, Behavior())
+        wanted = workload.resources.times(workload.replicas).gpus
+        free = self._total.gpus - (await self.capacity()).used.gpus
+        if behavior.start_failure or wanted > free:
+            raise RuntimeFailure(
+                behavior.start_failure or f"{workload.id} wants {wanted} GPUs, {free} of {self._total.gpus} are free"
+            )
+        replicas = tuple(self._new_replica(index, behavior) for index in range(workload.replicas))
+        status = WorkloadStatus(workload, _state_of(replicas), replicas, created_at=self._now())
+        self._running[workload.id] = _Running(status, behavior)
+        self._logs[workload.id] = [
+            f"replica-{replica.index} | {line}" for replica in replicas for line in behavior.output
+        ]
+        return status
+
+    def _new_replica(self, index: int, behavior: Behavior) -> ReplicaStatus:
+        if behavior.replica_error:
+            return ReplicaStatus(index, WorkloadState.FAILED, error=behavior.replica_error)
+        port = next(self._ports)
+        listens = behavior.listens_after_inspects == 0
+        return ReplicaStatus(index, WorkloadState.RUNNING, Endpoint("127.0.0.1", port), pid=port, listening=listens)
+
+    async def inspect(self, workload_id: str) -> WorkloadStatus | None:
+        running = self._running.get(workload_id)
+        if running is None:
+            return None
+        running.inspects += 1
+        if running.inspects in running.behavior.crashes_at_inspects:
+            self.crash(workload_id, 0)
+        if running.inspects >= running.behavior.listens_after_inspects:
+            self._change(workload_id, lambda replica: replace(replica, listening=_runs(replica)))
+        return running.status
+
+    async def list(self) -> Sequence[WorkloadStatus]:
+        return [self._running[workload_id].status for workload_id in sorted(self._running)]
+
+    async def stop(self, workload_id: str) -> None:
+        self.calls.append(("stop", workload_id))
+        running = self._running.get(workload_id)
+        if running is not None and running.failed_stops < running.behavior.failing_stops:
+            running.failed_stops += 1
+            raise RuntimeFailure(f"processes of {workload_id} do not end")
+        self._running.pop(workload_id, None)
+
+    async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
+        return self._logs.get(workload_id, [])[-lines:] if lines > 0 else []
+
+    async def log_files(self, workload_id: str) -> Sequence[Path]:
+        return ()
+
+    async def heal(self, workload_id: str) -> None:
+        """Starts replicas again that `lose` took away."""
+        self.calls.append(("heal", workload_id))
+        self._change(
+            workload_id,
+            lambda replica: (
+                replace(replica, state=WorkloadState.RUNNING, listening=True, restarts=replica.restarts + 1)
+                if replica.state is WorkloadState.FAILED and not replica.error
+                else replica
+            ),
+        )
+
+    async def capacity(self) -> Capacity:
+        used = Resources()
+        for running in self._running.values():
+            workload = running.status.workload
+            used = used.plus(workload.resources.times(workload.replicas))
+        return Capacity(total=self._total, used=used)
+
+    # -- what happens to workloads --------------------------------------------------------------------------------
+
+    def crash(self, workload_id: str, index: int, *, exit_code: int = 1) -> None:
+        """A replica ends by itself and is started again."""
+        self._change(
+            workload_id,
+            lambda replica: replace(replica, restarts=replica.restarts + 1, exit_code=exit_code),
+            index,
+        )
+
+    def lose(self, workload_id: str, index: int) -> None:
+        """A replica ends and nobody starts it again, until `heal`."""
+        self._change(workload_id, lambda replica: replace(replica, state=WorkloadState.FAILED, listening=False), index)
+
+    def _change(
+        self, workload_id: str, change: Callable[[ReplicaStatus], ReplicaStatus], index: int | None = None
+    ) -> None:
+        running = self._running.get(workload_id)
+        if running is None:
+            return
+        replicas = tuple(
+            change(replica) if index in (None, replica.index) else replica for replica in running.status.replicas
+        )
+        running.status = replace(running.status, replicas=replicas, state=_state_of(replicas))
+
+
+def _runs(replica: ReplicaStatus) -> bool:
+    return replica.state is WorkloadState.RUNNING
+
+
+def _state_of(replicas: Sequence[ReplicaStatus]) -> WorkloadState:
+    return WorkloadState.RUNNING if all(map(_runs, replicas)) else WorkloadState.FAILED

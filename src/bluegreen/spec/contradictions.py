@@ -1,0 +1,137 @@
+"""What each key allows but the keys together don't.
+
+Works on the document as it was read and skips what has the wrong type, so that these problems are reported
+together with the others, not one run later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bluegreen.domain.service import HealthCheck
+from bluegreen.spec.problems import Location, Problem
+from bluegreen.spec.toml_text import toml_text
+
+_HEALTH = HealthCheck()
+_REQUEST_KEYS = ("json", "body", "headers", "expect_status", "expect_json")
+_OWN_LABELS = ("deployment", "version")
+Raw = Mapping[str, Any]
+
+
+def in_document(document: Raw) -> Iterator[Problem]:
+    """Every contradiction of a whole file."""
+    alerts = _table(document, "alerts")
+    if "webhook_url" in alerts and "webhook_url_env" in alerts:
+        yield Problem(("alerts",), "has both webhook_url and webhook_url_env; choose one")
+    services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
+    yield from _shared_hosts(services)
+    for name, table in services.items():
+        yield from in_service(table, ("services", name))
+        yield from _more_than_capacity(table, _table(document, "capacity"), ("services", name))
+
+
+def in_service(service: Raw, at: Location) -> Iterator[Problem]:
+    """Every contradiction within one service."""
+    yield from _health(_table(service, "health"), (*at, "health"))
+    yield from _smoke(service.get("smoke"), (*at, "smoke"))
+    env = _table(service, "env")
+    if env.get("PORT", "{port}") != "{port}":
+        yield Problem((*at, "env", "PORT"), 'is set by bluegreen for each replica; use "{port}" or leave it out')
+    if "CUDA_VISIBLE_DEVICES" in env and _number(service, "gpus", 0):
+        yield Problem((*at, "env", "CUDA_VISIBLE_DEVICES"), "is set by bluegreen when gpus is not 0; leave it out")
+    for label in _OWN_LABELS:
+        if label in _table(service, "labels"):
+            yield Problem((*at, "labels", label), "is set by bluegreen for each deployment; leave it out")
+
+
+def _health(health: Raw, at: Location) -> Iterator[Problem]:
+    timeout = _number(health, "timeout_seconds", _HEALTH.timeout_seconds)
+    deadline = _number(health, "deadline_seconds", _HEALTH.deadline_seconds)
+    interval = _number(health, "interval_seconds", _HEALTH.interval_seconds)
+    rise = _number(health, "rise", _HEALTH.rise)
+    if timeout is not None and deadline is not None and timeout > deadline:
+        # Blames the key that the user wrote, not a default.
+        if "timeout_seconds" in health:
+            text = f"must be ≤ deadline_seconds ({toml_text(deadline)}), got {toml_text(timeout)}"
+            yield Problem((*at, "timeout_seconds"), text)
+        else:
+            text = f"must be ≥ timeout_seconds ({toml_text(timeout)}), got {toml_text(deadline)}"
+            yield Problem((*at, "deadline_seconds"), text)
+    if interval is None or rise is None or deadline is None or not 1 <= rise <= 1000:
+        return
+    needed = (rise - 1) * interval
+    if needed >= deadline > 0:
+        checks = f"rise = {toml_text(rise)} checks that are {toml_text(interval)} s apart take {needed:g} s"
+        yield Problem((*at, "deadline_seconds"), f"is too short: {checks}, got {toml_text(deadline)}")
+
+
+def _smoke(tests: object, at: Location) -> Iterator[Problem]:
+    if not isinstance(tests, list):
+        return
+    seen: dict[str, int] = {}
+    for index, test in enumerate(tests):
+        if not isinstance(test, dict):
+            continue
+        here = (*at, index)
+        yield from _one_smoke_test(test, here)
+        name = test.get("name", f"smoke-{index + 1}")
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            yield Problem((*here, "name"), f"{toml_text(name)} is already the name of smoke[{seen[name]}]")
+
+
+def _one_smoke_test(test: Raw, here: Location) -> Iterator[Problem]:
+    if "request" in test and "command" in test:
+        yield Problem(here, "has both request and command; choose one")
+    elif "command" in test:
+        for key in _REQUEST_KEYS:
+            if key in test:
+                yield Problem((*here, key), "only goes with request, not with command")
+    elif "request" not in test:
+        yield Problem(here, "needs a request or a command")
+    if "json" in test and "body" in test:
+        yield Problem(here, "has both json and body; choose one")
+    if str(test.get("request", "")).startswith("HEAD ") and test.get("expect_json"):
+        yield Problem((*here, "expect_json"), "the answer to HEAD has no body to look at")
+
+
+def _shared_hosts(services: Mapping[str, Raw]) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, table in services.items():
+        hosts = table.get("hosts")
+        own: set[str] = set()
+        for index, host in enumerate(hosts if isinstance(hosts, list) else []):
+            if not isinstance(host, str):
+                continue
+            # Host names have no upper and lower case.
+            folded = host.lower()
+            owner = owners.setdefault(folded, name)
+            at: Location = ("services", name, "hosts", index)
+            if folded in own:
+                yield Problem(at, f"{toml_text(host)} stands here twice")
+            elif owner != name:
+                yield Problem(at, f"{toml_text(host)} already belongs to service '{owner}'")
+            own.add(folded)
+
+
+def _more_than_capacity(service: Raw, capacity: Raw, at: Location) -> Iterator[Problem]:
+    replicas = _number(service, "replicas", 1)
+    for key in ("gpus", "cpus", "memory_mb"):
+        each, total = _number(service, key, 0), _number(capacity, key, None)
+        if replicas is None or each is None or total is None or each * replicas <= total:
+            continue
+        needed = f"{toml_text(replicas)} × {toml_text(each)} is more than capacity.{key} ({toml_text(total)})"
+        yield Problem((*at, key), f"{needed}; it can never start")
+
+
+def _table(parent: Raw, key: str) -> Raw:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(table: Raw, key: str, default: float | None) -> float | None:
+    """None when it is no number that can be compared; then the model has said so already."""
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if abs(value) < 1e18 else None

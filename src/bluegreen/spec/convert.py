@@ -1,0 +1,130 @@
+"""Between the file's tables and the frozen values that the rest of the program knows."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bluegreen.domain.model import Resources
+from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.spec.configuration import (
+    AlertSettings,
+    CapacitySettings,
+    Configuration,
+    DaemonSettings,
+    RouterSettings,
+)
+from bluegreen.spec.file_model import Document, RouterTable, ServiceTable, SmokeTable
+from bluegreen.spec.values import parse_listen
+
+
+def to_configuration(document: Document, path: Path, base_directory: Path) -> Configuration:
+    daemon, capacity = document.daemon, document.capacity
+    return Configuration(
+        path=path,
+        base_directory=base_directory,
+        daemon=DaemonSettings(_absolute(daemon.state_dir, base_directory), daemon.log_level),
+        router=_router(document.router, base_directory),
+        capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
+        alerts=AlertSettings(document.alerts.webhook_url, document.alerts.webhook_url_env),
+        services={name: to_service(name, table, base_directory) for name, table in document.services.items()},
+    )
+
+
+def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceSpec:
+    return ServiceSpec(
+        name=name,
+        hosts=tuple(host.lower() for host in table.hosts),
+        command=tuple(table.command),
+        image=table.image,
+        workdir=str(_absolute(table.workdir, base_directory)),
+        env=dict(table.env),
+        labels=dict(table.labels),
+        environment=table.environment,
+        replicas=table.replicas,
+        resources=Resources(table.gpus, table.cpus, table.memory_mb),
+        stateful=table.stateful,
+        state_handling=table.state_handling,
+        protocol=table.protocol,
+        stop_grace_seconds=table.stop_grace_seconds,
+        health=HealthCheck(**table.health.model_dump()) if table.health is not None else None,
+        smoke=tuple(_smoke_test(test, number) for number, test in enumerate(table.smoke, 1)),
+        policy=Policy(**table.policy.model_dump()),
+    )
+
+
+def to_table(spec: ServiceSpec) -> dict[str, Any]:
+    """The service as the file would have it: `to_service` of the result is the same spec again."""
+    table: dict[str, Any] = {
+        "hosts": list(spec.hosts),
+        "command": list(spec.command),
+        "workdir": spec.workdir,
+        "env": dict(spec.env),
+        "labels": dict(spec.labels),
+        "environment": spec.environment,
+        "replicas": spec.replicas,
+        "gpus": spec.resources.gpus,
+        "cpus": spec.resources.cpus,
+        "memory_mb": spec.resources.memory_mb,
+        "stateful": spec.stateful,
+        "state_handling": spec.state_handling,
+        "protocol": spec.protocol,
+        "stop_grace_seconds": spec.stop_grace_seconds,
+        "smoke": [_smoke_table(test) for test in spec.smoke],
+        "policy": {name: getattr(spec.policy, name) for name in Policy.__dataclass_fields__},
+    }
+    if spec.image:
+        table["image"] = spec.image
+    if spec.health is not None:
+        table["health"] = {name: getattr(spec.health, name) for name in HealthCheck.__dataclass_fields__}
+    return table
+
+
+def _router(table: RouterTable, base_directory: Path) -> RouterSettings:
+    haproxy = None
+    if table.haproxy is not None:
+        named = "/" not in table.haproxy and not table.haproxy.startswith("~")
+        haproxy = Path(table.haproxy) if named else _absolute(table.haproxy, base_directory)
+    return RouterSettings(
+        listen=parse_listen(table.listen),
+        kind=table.kind,
+        haproxy=haproxy,
+        certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
+        threads=table.threads,
+    )
+
+
+def _absolute(path: str, base_directory: Path) -> Path:
+    return base_directory / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for unknown users
+
+
+def _smoke_test(table: SmokeTable, number: int) -> SmokeTest:
+    method, _, path = (table.request or "").partition(" ")
+    headers = dict(table.headers)
+    body = None if table.body is None else table.body.encode()
+    if table.json_body is not None:
+        body = json.dumps(table.json_body, ensure_ascii=False, allow_nan=False).encode()
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = "application/json"
+    return SmokeTest(
+        name=table.name or f"smoke-{number}",
+        method=method,
+        path=path,
+        body=body,
+        headers=headers,
+        expect_status=table.expect_status,
+        expect_json=dict(table.expect_json),
+        command=tuple(table.command or ()),
+        max_seconds=table.max_seconds,
+    )
+
+
+def _smoke_table(test: SmokeTest) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": test.name, "max_seconds": test.max_seconds}
+    if test.command:
+        return table | {"command": list(test.command)}
+    table |= {"request": f"{test.method} {test.path}", "expect_status": test.expect_status}
+    table |= {"headers": dict(test.headers), "expect_json": dict(test.expect_json)}
+    return table if test.body is None else table | {"body": test.body.decode()}

@@ -1,0 +1,222 @@
+"""What every runtime must do, real and fake alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bluegreen.control.ports import LaunchRequest, WorkloadRuntime
+from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.model import Resources, WorkloadState
+from bluegreen.runtimes.fake import Behavior, FakeRuntime
+from bluegreen.runtimes.process.launch_plan import ShimSettings
+from bluegreen.runtimes.process.runtime import ProcessRuntime
+from tests.support_runtime import (
+    eventually,
+    make_request,
+    processes_with,
+    status_when,
+    tiny_server,
+    until_listening,
+)
+
+CAPACITY = Resources(gpus=4, cpus=8.0, memory_mb=1024)
+GOOD, NOISY, MISSING = "registry/model:v1.0", "registry/model:noisy", "registry/model:missing"
+
+
+@dataclass
+class World:
+    """A runtime, the commands for it, and what a test does behind its back."""
+
+    runtime: WorkloadRuntime
+    command_of: Callable[[str], tuple[str, ...]]
+    restart_controller: Callable[[], WorkloadRuntime]
+    crash: Callable[[str, int], None]
+    left_over: Callable[[str], list[int]]
+
+    def request(
+        self, image: str = GOOD, *, replicas: int = 1, resources: Resources | None = None, workload_id: str = ""
+    ) -> LaunchRequest:
+        return make_request(
+            self.command_of(image), image=image, replicas=replicas, resources=resources, workload_id=workload_id
+        )
+
+
+def fake_world(_directory: Path) -> World:
+    runtime = FakeRuntime(
+        capacity=CAPACITY,
+        behaviors={
+            GOOD: Behavior(listens_after_inspects=2),
+            NOISY: Behavior(output=tuple(f"line {number}" for number in range(300))),
+            MISSING: Behavior(replica_error="command not found: 'no-such-program'"),
+        },
+    )
+    return World(
+        runtime,
+        command_of=lambda _image: ("serve",),
+        restart_controller=lambda: runtime,
+        crash=lambda workload_id, _pid: runtime.crash(workload_id, 0),
+        left_over=lambda _workload_id: [],
+    )
+
+
+def process_world(directory: Path) -> World:
+    def build() -> ProcessRuntime:
+        return ProcessRuntime(
+            directory / "state",
+            base_directory=directory,
+            capacity=CAPACITY,
+            shim=ShimSettings(backoff_first_seconds=0.05),
+        )
+
+    commands = {
+        GOOD: tiny_server(directory),
+        NOISY: tiny_server(directory, "--lines", "300"),
+        MISSING: ("no-such-program",),
+    }
+    return World(
+        build(),
+        command_of=commands.__getitem__,
+        restart_controller=build,
+        crash=lambda _workload_id, pid: os.kill(pid, signal.SIGKILL),
+        left_over=processes_with,
+    )
+
+
+@pytest.fixture(params=[fake_world, process_world], ids=["fake", "process"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    built: World = request.param(tmp_path)
+    yield built
+    for status in await built.runtime.list():
+        await built.runtime.stop(status.workload.id)
+
+
+async def test_started_replicas_come_to_listen_each_on_its_own_port(world: World) -> None:
+    request = world.request(replicas=2)
+    started = await world.runtime.start(request)
+    assert started.workload == request.workload
+    status = await until_listening(world.runtime, request.workload.id)
+    assert status.state is WorkloadState.RUNNING
+    assert len({endpoint.port for endpoint in status.endpoints}) == 2
+    assert all(replica.pid for replica in status.replicas)
+
+
+async def test_starting_twice_starts_once(world: World) -> None:
+    request = world.request()
+    await world.runtime.start(request)
+    before = await until_listening(world.runtime, request.workload.id)
+    await world.runtime.start(request)
+    after = await until_listening(world.runtime, request.workload.id)
+    assert after.replicas == before.replicas
+    assert len(await world.runtime.list()) == 1
+
+
+async def test_stop_leaves_nothing_and_may_be_repeated(world: World) -> None:
+    request = world.request(replicas=2)
+    await world.runtime.start(request)
+    await until_listening(world.runtime, request.workload.id)
+    await world.runtime.stop(request.workload.id)
+    assert world.left_over(request.workload.id) == []
+    assert await world.runtime.inspect(request.workload.id) is None
+    assert await world.runtime.list() == []
+    await world.runtime.stop(request.workload.id)
+    await world.runtime.stop("never-was")
+
+
+async def test_a_stopped_workload_can_be_started_again(world: World) -> None:
+    request = world.request()
+    await world.runtime.start(request)
+    await world.runtime.stop(request.workload.id)
+    await world.runtime.start(request)
+    status = await until_listening(world.runtime, request.workload.id)
+    assert status.state is WorkloadState.RUNNING
+
+
+async def test_unknown_workloads_are_none(world: World) -> None:
+    assert await world.runtime.inspect("never-was") is None
+    assert await world.runtime.inspect("../never-was") is None
+    assert list(await world.runtime.logs("never-was")) == []
+    await world.runtime.heal("never-was")
+
+
+async def test_a_command_that_does_not_exist_is_said_and_not_retried(world: World) -> None:
+    request = world.request(MISSING)
+    await world.runtime.start(request)
+    status = await status_when(
+        world.runtime, request.workload.id, lambda status: status.state is WorkloadState.FAILED, "failed"
+    )
+    assert "command not found: 'no-such-program'" in status.replicas[0].error
+    assert status.restarts == 0
+    await world.runtime.heal(request.workload.id)
+    healed = await world.runtime.inspect(request.workload.id)
+    assert healed is not None
+    assert healed.replicas == status.replicas
+
+
+async def test_a_crashed_replica_is_started_again_and_counted(world: World) -> None:
+    request = world.request()
+    await world.runtime.start(request)
+    before = await until_listening(world.runtime, request.workload.id)
+    world.crash(request.workload.id, before.replicas[0].pid or 0)
+    after = await status_when(
+        world.runtime,
+        request.workload.id,
+        lambda status: status.restarts == 1 and status.replicas[0].listening,
+        "listening again",
+    )
+    assert after.replicas[0].exit_code
+    assert after.endpoints == before.endpoints
+
+
+async def test_logs_have_the_last_lines_of_each_replica_and_outlive_it(world: World) -> None:
+    request = world.request(NOISY, replicas=2)
+    await world.runtime.start(request)
+    await until_listening(world.runtime, request.workload.id)
+
+    async def last_lines_are_there() -> bool:
+        lines = await world.runtime.logs(request.workload.id, lines=1000)
+        return {"replica-0 | line 299", "replica-1 | line 299"} <= set(lines)
+
+    await eventually(last_lines_are_there, "300 lines of both replicas")
+    assert len(await world.runtime.logs(request.workload.id, lines=10)) == 10
+    await world.runtime.stop(request.workload.id)
+    assert await last_lines_are_there()
+
+
+async def test_capacity_counts_what_exists(world: World) -> None:
+    request = world.request(replicas=2, resources=Resources(gpus=1, cpus=0.5, memory_mb=100))
+    assert (await world.runtime.capacity()).used == Resources()
+    await world.runtime.start(request)
+    capacity = await world.runtime.capacity()
+    assert capacity.total == CAPACITY
+    assert capacity.used == Resources(gpus=2, cpus=1.0, memory_mb=200)
+    await world.runtime.stop(request.workload.id)
+    assert (await world.runtime.capacity()).used == Resources()
+
+
+async def test_gpus_that_are_not_free_are_refused_and_nothing_starts(world: World) -> None:
+    first = world.request(resources=Resources(gpus=3))
+    await world.runtime.start(first)
+    second = world.request(replicas=2, resources=Resources(gpus=1))
+    with pytest.raises(RuntimeFailure, match=r"wants 2 GPUs.* 1 of 4 are free"):
+        await world.runtime.start(second)
+    assert await world.runtime.inspect(second.workload.id) is None
+    assert world.left_over(second.workload.id) == []
+
+
+async def test_another_controller_finds_what_runs(world: World) -> None:
+    request = world.request(replicas=2)
+    await world.runtime.start(request)
+    before = await until_listening(world.runtime, request.workload.id)
+    successor = world.restart_controller()
+    assert await successor.inspect(request.workload.id) == before
+    assert list(await successor.list()) == [before]
+    assert (await successor.start(request)).endpoints == before.endpoints
+    await successor.stop(request.workload.id)
+    assert world.left_over(request.workload.id) == []
+    assert await world.runtime.inspect(request.workload.id) is None

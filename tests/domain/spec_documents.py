@@ -1,0 +1,112 @@
+"""Configuration documents for the tests of `bluegreen.spec`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from bluegreen.spec.configuration import Configuration
+from bluegreen.spec.loading import parse
+
+BASE = Path("/srv/app")
+
+FULL = """
+[daemon]
+state_dir = "state"
+log_level = "debug"
+
+[router]
+kind = "haproxy"
+listen = "0.0.0.0:80"
+haproxy = "bin/haproxy"
+certificate = "/etc/ssl/site.pem"
+threads = 2
+
+[capacity]
+gpus = 8
+cpus = 16
+memory_mb = 65536
+
+[alerts]
+webhook_url_env = "ALERT_URL"
+
+[services.inference-model]
+hosts = ["API.example.com", "*.models.example.com", "*"]
+image = "registry/inference-model:v1.9"
+command = ["python3", "serve.py", "--port", "{port}", "--version", "{tag}"]
+workdir = "versions/{repository}/{tag}"
+environment = "staging"
+replicas = 2
+gpus = 1
+cpus = 1.5
+memory_mb = 2048
+stateful = true
+state_handling = "both versions read the same database"
+protocol = "h2c"
+stop_grace_seconds = 5
+env = { MODEL = "{image}", PORT = "{port}" }
+labels = { team = "vision" }
+
+[services.inference-model.health]
+path = "/ready"
+interval_seconds = 1
+timeout_seconds = 0.5
+rise = 3
+fall = 2
+deadline_seconds = 30
+expect_status = 204
+
+[[services.inference-model.smoke]]
+request = "POST /predict"
+json = { inputs = [1, 2.5] }
+headers = { X-Trace = "smoke" }
+expect_status = 201
+expect_json = { "length(outputs)" = 2 }
+max_seconds = 3
+
+[[services.inference-model.smoke]]
+name = "script"
+command = ["./smoke.sh", "--fast"]
+
+[services.inference-model.policy]
+monitor_seconds = 10
+retain_seconds = 20
+drain_timeout_seconds = 30
+max_error_rate = 0.05
+min_requests = 5
+max_restarts = 1
+auto_promote = false
+auto_rollback = false
+poll_seconds = 0.1
+"""
+
+SMALL = """
+[services.api]
+hosts = ["*"]
+image = "api:v1"
+command = ["./api", "{port}"]
+health = {}
+"""
+
+
+def parsed(text: str) -> Configuration:
+    return parse(text, source="bluegreen.toml", base_directory=BASE)
+
+
+def toml(value: Any) -> str:
+    """A value as inline TOML. Enough for what tests make up; json's escapes are TOML's but for DEL."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(str(key))} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def toml_document(document: dict[str, Any]) -> str:
+    return "".join(f"{toml(key)} = {toml(value)}\n" for key, value in document.items())

@@ -1,0 +1,104 @@
+"""Verdicts and health: what the numbers say, and that silence says nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bluegreen.domain.capacity import shortage
+from bluegreen.domain.errors import UsageError
+from bluegreen.domain.health import Health, ReplicaHealth, WorkloadHealth
+from bluegreen.domain.model import Capacity, ImageReference, Resources, SlotTraffic
+from bluegreen.domain.service import Policy
+from bluegreen.domain.verdict import Answer, judge_traffic
+
+POLICY = Policy(max_error_rate=0.01, min_requests=20)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "answer"),
+    [
+        (None, Answer.INCONCLUSIVE),
+        (SlotTraffic(0, 0), Answer.INCONCLUSIVE),
+        (SlotTraffic(19, 19), Answer.INCONCLUSIVE),
+        (SlotTraffic(20, 1), Answer.FAIL),
+        (SlotTraffic(100, 1), Answer.PASS),
+        (SlotTraffic(100, 2), Answer.FAIL),
+        (SlotTraffic(20, 0), Answer.PASS),
+    ],
+)
+def test_verdict_on_traffic(traffic: SlotTraffic | None, answer: Answer) -> None:
+    assert judge_traffic(traffic, POLICY).answer is answer
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 1000), st.floats(0, 1))
+def test_more_errors_never_improve_a_verdict(requests: int, errors: int, minimum: int, rate: float) -> None:
+    policy = Policy(max_error_rate=rate, min_requests=minimum)
+    errors = min(errors, requests)
+    verdict = judge_traffic(SlotTraffic(requests, errors), policy)
+    worse = judge_traffic(SlotTraffic(requests, min(requests, errors + 1)), policy)
+    assert not (verdict.answer is Answer.FAIL and worse.answer is Answer.PASS)
+    assert (verdict.answer is Answer.INCONCLUSIVE) == (requests < minimum)
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_health_turns_only_after_rise_or_fall_in_a_row(answers: list[bool], rise: int, fall: int) -> None:
+    health = ReplicaHealth()
+    for index, ok in enumerate(answers):
+        before, health = health, health.after(ok, "detail", rise=rise, fall=fall)
+        if health.verdict is not before.verdict:
+            needed = rise if health.verdict is Health.HEALTHY else fall
+            recent = answers[max(0, index + 1 - needed) : index + 1]
+            assert recent == [health.verdict is Health.HEALTHY] * needed
+    assert health.checks == len(answers)
+    assert health.failures == answers.count(False)
+
+
+def test_a_flapping_replica_is_never_healthy_with_rise_two() -> None:
+    health = ReplicaHealth()
+    for index in range(100):
+        health = health.after(index % 2 == 0, "flap", rise=2, fall=3)
+    assert health.verdict is Health.UNKNOWN
+
+
+def test_a_workload_is_healthy_only_when_all_replicas_are() -> None:
+    good, bad, new = ReplicaHealth(Health.HEALTHY), ReplicaHealth(Health.UNHEALTHY), ReplicaHealth()
+    assert WorkloadHealth((good, good)).verdict is Health.HEALTHY
+    assert WorkloadHealth((good, new)).verdict is Health.UNKNOWN
+    assert WorkloadHealth((good, bad)).verdict is Health.UNHEALTHY
+    assert WorkloadHealth(()).verdict is Health.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("needed", "total", "used", "freed", "fits"),
+    [
+        (Resources(4), Resources(8), Resources(4), Resources(), True),
+        (Resources(4), Resources(8), Resources(5), Resources(), False),
+        (Resources(4), Resources(8), Resources(8), Resources(4), True),
+        (Resources(1), Resources(0), Resources(), Resources(), False),
+        (Resources(0, 2.0, 512), Resources(0, 0, 0), Resources(), Resources(), True),
+        (Resources(0, 2.0), Resources(0, 4.0), Resources(0, 3.0), Resources(), False),
+        (Resources(0, 0, 600), Resources(0, 4, 1000), Resources(0, 0, 500), Resources(), False),
+    ],
+)
+def test_room_for_green(needed: Resources, total: Resources, used: Resources, freed: Resources, fits: bool) -> None:
+    assert (shortage(needed, Capacity(total, used), freed=freed) == []) is fits
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository", "tag"),
+    [
+        ("registry/inference-model:v2.0", "registry/inference-model", "v2.0"),
+        ("localhost:5000/team/app", "localhost:5000/team/app", "latest"),
+        ("app", "app", "latest"),
+    ],
+)
+def test_image_references(reference: str, repository: str, tag: str) -> None:
+    assert ImageReference.parse(reference) == ImageReference(repository, tag)
+
+
+@pytest.mark.parametrize("reference", ["", "a b", "../../etc", "a;rm -rf", "$(x)", ":v1", "a\nb"])
+def test_strange_image_references_are_refused(reference: str) -> None:
+    with pytest.raises(UsageError, match="image"):
+        ImageReference.parse(reference)
