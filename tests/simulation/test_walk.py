@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from bluegreen.control import requests as r
-from bluegreen.control.operations import abort, history, plan, promote, rollback
+from bluegreen.control.operations import abort, history, promote, rollback
+from bluegreen.control.planning import plan
+from bluegreen.control.views import DeploymentView
 from bluegreen.domain.deployment import IN_PROGRESS, Phase, replay
 from bluegreen.domain.errors import Refused, StoreError, UnknownName, UsageError
 from bluegreen.domain.model import Color, Resources
@@ -128,6 +131,17 @@ async def test_a_second_deployment_is_refused_with_the_first_ones_id() -> None:
             await world.deploy("app:v3")
 
 
+async def test_of_two_deployments_at_the_same_moment_one_is_refused() -> None:
+    async with World() as world:
+        await world.first_version()
+        both = asyncio.gather(world.deploy("app:v2"), world.deploy("app:v3"), return_exceptions=True)
+        await world.clock.advance(0.1)
+        accepted, refused = sorted(await both, key=lambda result: isinstance(result, Exception))
+        assert isinstance(accepted, DeploymentView)
+        assert isinstance(refused, Refused)
+        assert accepted.id in str(refused)
+
+
 async def test_a_deployment_during_retention_retires_the_retained_side_first() -> None:
     async with World() as world:
         await world.first_version()
@@ -213,8 +227,6 @@ async def test_promote_is_refused_while_green_is_not_healthy() -> None:
 
 
 async def test_abort_during_a_hanging_smoke_test() -> None:
-    import asyncio
-
     async with World() as world:
         await world.first_version()
         world.prober.hanging_smoke = asyncio.Event()
@@ -275,7 +287,7 @@ async def test_rollback_to_a_blue_that_died_is_refused() -> None:
         world.serve("app:v2", requests=100, errors=100)
         await world.clock.advance(30)
         assert world.active_image() == "app:v2"
-        assert "no running blue" in world.last().attention
+        assert "no running one" in world.last().attention
 
 
 async def test_with_the_log_unwritable_a_rollback_still_moves_the_traffic_first() -> None:
@@ -283,8 +295,6 @@ async def test_with_the_log_unwritable_a_rollback_still_moves_the_traffic_first(
         await world.first_version()
         deployment = await world.to_monitoring()
         world.store.failure = StoreError("disk full")
-        import asyncio
-
         asked = asyncio.create_task(rollback(world.fleet, r.ServiceRequest("app", "ada")))
         await world.clock.advance(2, until=asked.done)
         view = await asked

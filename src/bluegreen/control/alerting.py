@@ -19,7 +19,7 @@ class AlertDesk:
     """Delivers each alert to each sink, trying again with growing pauses (1, 2, 4 … seconds)."""
 
     def __init__(self, sinks: Sequence[AlertSink], clock: Clock) -> None:
-        self._sinks = sinks
+        self.sinks = sinks
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -32,7 +32,7 @@ class AlertDesk:
             message=action.message,
             at=self._clock.now(),
         )
-        for sink in self._sinks:
+        for sink in self.sinks:
             task = asyncio.create_task(self._deliver(sink, alert))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -42,8 +42,8 @@ class Observer:
         self._phase_began: dict[str, float] = {}
         self._restarts_before: dict[str, Mapping[str, int]] = {}
 
-    def follow(self, changed: Callable[[], None]) -> None:
-        self._view.follow(self.service, changed)
+    def follow(self, changed: Callable[[], None], *, poll_seconds: float) -> None:
+        self._view.follow(self.service, changed, poll_seconds=poll_seconds)
 
     def unfollow(self) -> None:
         self._view.unfollow(self.service)

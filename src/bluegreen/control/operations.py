@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bluegreen import __version__
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet
-from bluegreen.control.presenter import deployment_view, held_workloads, service_view
+from bluegreen.control.planning import plan, resolve, sizes_as_overrides
+from bluegreen.control.presenter import deployment_view, service_view
 from bluegreen.control.reading import read_deployment, read_events, read_history, read_logs
 from bluegreen.control.watcher import ServiceWatcher
 from bluegreen.domain import events as e
-from bluegreen.domain.capacity import Requirement, needed_text, requirements
 from bluegreen.domain.deployment import BEFORE_SWITCH, Deployment, Phase
 from bluegreen.domain.errors import IllegalEvent, Refused, UsageError
-from bluegreen.domain.model import Color, ImageReference, Workload
-from bluegreen.domain.service import ServiceSpec
 from bluegreen.domain.strategy import steps_of
-from bluegreen.spec.overrides import apply_overrides
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 """No letters or digits that look like another: ids are read aloud at night."""
@@ -30,38 +27,6 @@ ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 
 def new_deployment_id(service: str) -> str:
     return f"{service}-{''.join(secrets.choice(ID_ALPHABET) for _ in range(6))}"
-
-
-def _resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, str, Workload | None]:
-    """The spec green will run by, the full image reference, and blue. Raises UsageError, UnknownName."""
-    spec = fleet.spec(request.service)
-    last = fleet.watchers[request.service].last
-    blue = last.active if last else None
-    if blue is not None:
-        # The same size as what it replaces: only an override changes it in the course of a deployment.
-        spec = replace(spec, replicas=blue.replicas, resources=blue.resources)
-    spec = apply_overrides(spec, request.overrides)
-    image = request.image or spec.image
-    if not image:
-        raise UsageError(
-            f"image: services.{spec.name}.image is not set and no image was given",
-            hint=f"bluegreen deploy {spec.name} --image repository:tag",
-        )
-    if "/" not in image and ":" not in image and blue is not None:
-        # A bare tag means another version of what runs.
-        image = f"{ImageReference.parse(blue.image).repository}:{image}"
-    return spec, str(ImageReference.parse(image)), blue
-
-
-def sizes_as_overrides(declared: ServiceSpec, wanted: ServiceSpec) -> dict[str, str]:
-    """What must be remembered so that a deployment of another size than the file says stays that size."""
-    pairs = {
-        "replicas": (declared.replicas, wanted.replicas),
-        "gpus": (declared.resources.gpus, wanted.resources.gpus),
-        "cpus": (declared.resources.cpus, wanted.resources.cpus),
-        "memory_mb": (declared.resources.memory_mb, wanted.resources.memory_mb),
-    }
-    return {key: str(value) for key, (default, value) in pairs.items() if value != default}
 
 
 def _refuse_if_busy(watcher: ServiceWatcher) -> None:
@@ -77,59 +42,10 @@ def _refuse_if_busy(watcher: ServiceWatcher) -> None:
         )
 
 
-async def _requirements(fleet: Fleet, spec: ServiceSpec, blue: Workload | None) -> list[Requirement]:
-    """Checked as preflight will check them; a retained workload counts as room, for it goes first."""
-    observer, watcher = fleet.observers[spec.name], fleet.watchers[spec.name]
-    capacity, problem = await observer.requirements()
-    retained = next((w for w in held_workloads(watcher.last) if blue is not None and w.id != blue.id), None)
-    seen = observer.snapshot(capacity=capacity, router_problem=problem)
-    return requirements(spec, blue, seen, retained)
-
-
-async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
-    """What a deployment would do, and whether its requirements hold. Changes nothing."""
-    steps_of(request.strategy)
-    spec, image, blue = _resolve(fleet, request)
-    declared = fleet.spec(request.service)
-    checks = await _requirements(fleet, spec, blue)
-    color = blue.color.other if blue else Color.BLUE
-    notes = []
-    if blue is not None and blue.image == image:
-        notes.append(f"{image} is what runs already: deploy refuses it without --force")
-    for key, value in sizes_as_overrides(declared, spec).items():
-        if key not in request.overrides:
-            configured = getattr(declared, key, None) or getattr(declared.resources, key, None)
-            notes.append(f"{key}: {value} as {blue.id if blue else 'now'} has; the file says {configured}")
-    for deployment in fleet.watchers[spec.name].live.values():
-        if deployment.phase is Phase.RETAINING:
-            notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
-    policy = spec.policy
-    steps = (
-        f"start {image} as {color}: {spec.replicas} replicas ({needed_text(spec.resources)})",
-        f"verify {color}: health of every replica, {len(spec.smoke)} smoke tests",
-        *(() if policy.auto_promote else (f"wait for: bluegreen promote {spec.name}",)),
-        f"switch 100 % of the traffic to {color}",
-        f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",
-        *((f"keep {blue.color} for {policy.retain_seconds:g} s, then drain and stop it",) if blue else ()),
-    )
-    return v.PlanView(
-        service=spec.name,
-        image=image,
-        strategy=request.strategy,
-        possible=all(check.met for check in checks),
-        requirements=tuple(v.RequirementView(check.name, check.met, check.detail) for check in checks),
-        steps=steps,
-        notes=tuple(notes),
-        green_color=str(color),
-        replicas=spec.replicas,
-        resources=spec.resources,
-    )
-
-
 async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     """Begins a deployment and returns at once. Refused while another one is under way, and for the same image."""
     steps = steps_of(request.strategy)
-    spec, image, blue = _resolve(fleet, request)
+    spec, image, blue = resolve(fleet, request)
     watcher = fleet.watchers[spec.name]
     _refuse_if_busy(watcher)
     if blue is not None and blue.image == image and not request.force:
@@ -137,6 +53,7 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
             f"image: {image} is what {spec.name!r} runs already ({blue.id})",
             hint=f"To run it anew all the same: bluegreen deploy {spec.name} --image {image} --force",
         )
+    await fleet.view.refresh_for([spec.name])
     route = fleet.view.route(spec.name)
     generation = route.generation if route else (watcher.last.generation if watcher.last else 0)
     event = e.DeploymentRequested(
@@ -150,7 +67,7 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
         force=request.force,
         note=request.note,
     )
-    deployment = await watcher.request(new_deployment_id(spec.name), event)
+    deployment = await watcher.request(new_deployment_id(spec.name), event, admit=lambda: _refuse_if_busy(watcher))
     return deployment_view(fleet, deployment)
 
 
@@ -188,7 +105,7 @@ async def promote(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
         monitor = fleet.observers[request.service].monitors.get(deployment.green.id if deployment.green else "")
         if monitor is None or monitor.health.verdict != "healthy":
             raise Refused(
-                f"service: green of {request.service!r} is not healthy now"
+                f"service: the new version of {request.service!r} is not healthy now"
                 + (f" ({monitor.health.summary})" if monitor else ""),
                 hint=f"See: bluegreen logs {request.service}",
             )
@@ -221,11 +138,10 @@ async def rollback(fleet: Fleet, request: r.ServiceRequest) -> v.RollbackView:
     """Back to the version before: by one switch while it runs, else by deploying it again."""
     watcher = fleet.watcher(request.service)
     cause = request.reason or f"asked for by {request.requested_by or 'unknown'}"
-    newest_first = sorted(watcher.live.values(), key=lambda d: d.requested_at, reverse=True)
-    for deployment in newest_first:
+    for deployment in reversed(list(watcher.live.values())):
         if deployment.phase in BEFORE_SWITCH:
             ended = await watcher.command(deployment.id, e.AbortRequested(request.requested_by, cause))
-            text = f"{deployment.id} had not moved traffic yet; it is aborted and blue goes on untouched"
+            text = f"{deployment.id} had not moved traffic yet; it is aborted and the running version goes on untouched"
             return v.RollbackView("abort", text, None, True, deployment_view(fleet, ended))
         if deployment.phase is Phase.ROLLING_BACK:
             text = f"{deployment.id} is being rolled back already"

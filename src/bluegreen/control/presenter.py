@@ -92,7 +92,7 @@ def service_view(fleet: Fleet, service: str) -> ServiceView:
     spec, watcher = fleet.spec(service), fleet.watchers[service]
     last = watcher.current or watcher.last
     slots = {str(color): SlotView() for color in Color}
-    for workload in held_workloads(last):
+    for workload, _ in watcher.held():
         slots[str(workload.color)] = slot_view(fleet, service, workload)
     route = fleet.view.route(service)
     # The route is what is true of the traffic; the log may be about to learn of it.
@@ -109,10 +109,3 @@ def service_view(fleet: Fleet, service: str) -> ServiceView:
         image=spec.image,
         policy=asdict(spec.policy),
     )
-
-
-def held_workloads(deployment: Deployment | None) -> list[Workload]:
-    """What stands in the slots: the active workload, and the other until it is stopped."""
-    if deployment is None:
-        return []
-    return [workload for workload in (deployment.active, deployment.standby) if workload is not None]

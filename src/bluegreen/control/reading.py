@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet, unknown
-from bluegreen.control.presenter import held_workloads
 from bluegreen.domain.deployment import Deployment, replay
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Workload
@@ -52,17 +52,18 @@ async def read_logs(fleet: Fleet, request: r.LogsRequest) -> v.LogsView:
     watcher = fleet.watcher(request.service)
     if not 1 <= request.lines <= 10_000:
         raise UsageError(f"lines: must be between 1 and 10000, got {request.lines}")
-    workload = _workload_of(request, watcher.current or watcher.last)
+    newest = watcher.current or watcher.last
+    candidates = [newest.green if newest else None, *(workload for workload, _ in watcher.held())]
+    workload = _workload_of(request, [*candidates, newest.blue if newest else None])
     lines = await fleet.ports.runtime.logs(workload.id, lines=request.lines)
     files = await fleet.ports.runtime.log_files(workload.id)
     return v.LogsView(request.service, str(workload.color), workload.id, tuple(lines), tuple(map(str, files)))
 
 
-def _workload_of(request: r.LogsRequest, newest: Deployment | None) -> Workload:
+def _workload_of(request: r.LogsRequest, candidates: Sequence[Workload | None]) -> Workload:
     """The workload of the asked slot, also when it has just been stopped: its logs are why one asks."""
     if request.slot and request.slot not in tuple(Color):
         raise UsageError(f"slot: must be blue or green, got {request.slot!r}")
-    candidates = [] if newest is None else [newest.green, *held_workloads(newest), newest.blue]
     for workload in candidates:
         if workload is not None and request.slot in ("", str(workload.color)):
             return workload

@@ -19,15 +19,15 @@ async def recover(fleet: Fleet) -> None:
     """Replays unfinished deployments and the newest of each service, starts again what should run and does
     not (after a reboot), and lets the watchers walk on."""
     store = fleet.ports.store
-    wanted = dict.fromkeys([*await store.unfinished(), *(await store.latest()).values()])
-    for deployment_id in wanted:
+    newest = set((await store.latest()).values())
+    for deployment_id in dict.fromkeys([*await store.unfinished(), *newest]):
         records = await store.read(deployment_id)
         deployment = replay(records)
         if deployment.service not in fleet.watchers:
             log.warning("%s belongs to %s, which is not configured", deployment_id, deployment.service)
             continue
         await _restore_workloads(fleet, deployment)
-        fleet.watchers[deployment.service].adopt(deployment)
+        fleet.watchers[deployment.service].adopt(deployment, newest=deployment_id in newest)
     await fleet.view.refresh()
     await asyncio.gather(*(_resume(fleet, name) for name in fleet.watchers))
     await _report_orphans(fleet)

@@ -10,14 +10,15 @@ from bluegreen.spec.differences import differences
 
 
 async def apply_configuration(fleet: Fleet, old: Configuration, new: Configuration) -> ReloadView:
-    """Raises Refused, having changed nothing, when a service that still runs was taken out of the file."""
+    """Raises Refused, having changed nothing, when that would touch the traffic of a service that runs."""
     changes = differences(old, new)
-    for name in changes.services_removed:
+    for name in changes.services_touching_traffic:
         watcher = fleet.watchers[name]
         if watcher.live or (watcher.last and watcher.last.active):
+            what = "was removed" if name in changes.services_removed else "speaks another protocol now"
             raise Refused(
-                f"services.{name}: was removed from the file but still runs",
-                hint="Put it back; a service that runs can leave the file only after: bluegreen down",
+                f"services.{name}: {what} in the file, and a version of it still runs",
+                hint="Change it back, or make this change between: bluegreen down; bluegreen up",
             )
     await fleet.ports.router.configure(list(new.services.values()))
     for name in changes.services_removed:

@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bluegreen.control.ports import Clock, TrafficRouter
+from bluegreen.control.waiting import rest
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Color, Endpoint, Route, SlotTraffic
 
 log = logging.getLogger(__name__)
 
 RATE_WINDOW_SECONDS = 10.0
+IDLE_POLL_SECONDS = 5.0
+"""How often routes are read while no deployment is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +32,22 @@ class Rates:
 class RouterView:
     """Polls while somebody is interested in a service, and forgets what is too old to be believed."""
 
-    def __init__(self, router: TrafficRouter, clock: Clock, *, poll_seconds: float = 0.25) -> None:
+    def __init__(self, router: TrafficRouter, clock: Clock) -> None:
         self._router = router
         self._clock = clock
-        self.poll_seconds = poll_seconds
         self._routes: dict[str, Route] = {}
         self._routes_known = False
         self._traffic: dict[str, tuple[float, Mapping[Color, SlotTraffic]]] = {}
         self._samples: dict[tuple[str, Color], deque[tuple[float, SlotTraffic]]] = {}
         self._connected: dict[tuple[str, Color], tuple[Endpoint, ...]] = {}
-        self._interested: dict[str, Callable[[], None]] = {}
+        self._interested: dict[str, tuple[Callable[[], None], float]] = {}
+        self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def follow(self, service: str, changed: Callable[[], None]) -> None:
-        self._interested[service] = changed
+    def follow(self, service: str, changed: Callable[[], None], *, poll_seconds: float) -> None:
+        """Reads the service's numbers at least this often and calls `changed` after each reading."""
+        self._interested[service] = (changed, poll_seconds)
+        self._hurry.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="router view")
 
@@ -128,6 +133,8 @@ class RouterView:
             except Exception:
                 log.exception("reading the router failed")
                 self._routes_known = False
-            for changed in list(self._interested.values()):
+            for changed, _ in list(self._interested.values()):
                 changed()
-            await self._clock.sleep(self.poll_seconds if self._interested else 5.0)
+            self._hurry.clear()
+            pause = min((seconds for _, seconds in self._interested.values()), default=IDLE_POLL_SECONDS)
+            await rest(self._clock, pause, unless=self._hurry)

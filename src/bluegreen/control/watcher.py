@@ -7,24 +7,18 @@ way back: a rollback moves the traffic first and is recorded as soon as that is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bluegreen.control.action_tasks import ActionTasks
 from bluegreen.control.executor import Executor
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock, EventStore
 from bluegreen.control.waiting import rest
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
-    Action,
-    ConnectSlot,
-    RaiseAlert,
-    RunSmokeTests,
-    StartWorkload,
-    StopWorkload,
     SwitchTraffic,
 )
 from bluegreen.domain.deployment import BEFORE_SWITCH, IN_PROGRESS, Deployment, Phase, apply, replay, route_of
@@ -46,16 +40,6 @@ class Done:
     deployment: Deployment
     milliseconds: float = 0.0
     recorded: bool = True
-
-
-def action_key(action: Action) -> str:
-    """What may run only once at a time."""
-    match action:
-        case ConnectSlot(color, _):
-            return f"{action.name}:{color}"
-        case RaiseAlert(alert, _, _):
-            return f"{action.name}:{alert}"
-    return action.name
 
 
 class ServiceWatcher:
@@ -81,11 +65,18 @@ class ServiceWatcher:
         self.spec_of = spec_of
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._not_before: dict[tuple[str, str], float] = {}
         self._returning: set[str] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._loop_task: asyncio.Task[None] | None = None
+        self._actions = ActionTasks(
+            executor=executor,
+            observer=observer,
+            clock=clock,
+            live=self.live,
+            record=self.record,
+            hold=self._hold,
+            wake=self.wake,
+        )
 
     # -- what others ask -------------------------------------------------------------------------------
 
@@ -97,22 +88,24 @@ class ServiceWatcher:
     def wake(self) -> None:
         self._wake.set()
 
-    def adopt(self, deployment: Deployment) -> None:
-        """Takes up a deployment: a new one, or one that a former daemon left."""
+    def adopt(self, deployment: Deployment, *, newest: bool) -> None:
+        """Takes up a deployment: a new one, or one that a former daemon left. The log knows which is the newest;
+        the time of a request does not, for clocks go backwards."""
         if not deployment.phase.terminal:
             self.live[deployment.id] = deployment
             self._observer.phase_began(deployment, resumed=True)
-        if self.last is None or deployment.requested_at >= self.last.requested_at:
+        if newest:
             self.last = deployment
         self._attend()
 
     def start(self) -> None:
         if self.live and (self._loop_task is None or self._loop_task.done()):
-            self._observer.follow(self.wake)
+            poll = min(self.spec_of(deployment).policy.poll_seconds for deployment in self.live.values())
+            self._observer.follow(self.wake, poll_seconds=poll)
             self._loop_task = asyncio.create_task(self._run(), name=f"watch {self.service}")
 
     async def stop(self) -> None:
-        tasks = [*self._tasks.values(), *self._background]
+        tasks: list[asyncio.Task[Any]] = [*self._actions.tasks(), *self._background]
         if self._loop_task is not None:
             tasks.append(self._loop_task)
         for task in tasks:
@@ -121,13 +114,16 @@ class ServiceWatcher:
 
     # -- commands of people ----------------------------------------------------------------------------
 
-    async def request(self, deployment_id: str, event: e.DeploymentRequested) -> Deployment:
-        """Writes the request down and begins to walk."""
+    async def request(
+        self, deployment_id: str, event: e.DeploymentRequested, *, admit: Callable[[], None]
+    ) -> Deployment:
+        """Writes the request down and begins to walk. `admit` raises when it may not; nobody comes in between."""
         async with self._lock:
+            admit()
             at = self._clock.now()
             records = await self._store.append(deployment_id, self.service, [(at, event)])
             deployment = replay(records)
-            self.adopt(deployment)
+            self.adopt(deployment, newest=True)
         self.start()
         self.wake()
         return deployment
@@ -203,32 +199,34 @@ class ServiceWatcher:
 
     def _take_over(self, before: Deployment, after: Deployment) -> None:
         self.live[after.id] = after
-        if self.last is None or self.last.id == after.id:
+        if self.last is not None and self.last.id == after.id:
             self.last = after
         if after.phase is before.phase:
             return
         log.info("%s: %s -> %s %s", after.id, before.phase, after.phase, after.cause)
         self._observer.phase_began(after)
-        for key in [key for key in self._not_before if key[0] == after.id]:
-            del self._not_before[key]
-        smoking = self._tasks.get((after.id, RunSmokeTests.name))
-        if smoking is not None and after.phase in (Phase.CLEANING_UP, Phase.ROLLING_BACK):
-            # A smoke test of a green that is on its way out tells nothing any more.
-            smoking.cancel()
+        self._actions.phase_began(after)
+        if after.phase in (Phase.CLEANING_UP, Phase.ROLLING_BACK):
+            self._actions.cancel_smoke_tests(after.id)
         if after.phase.terminal:
             del self.live[after.id]
             self.reasons[after.id] = str(after.phase)
         self._attend()
 
-    def _attend(self) -> None:
-        """Monitors exactly the workloads that the slots hold: those of live deployments and the active one."""
-        wanted: dict[str, tuple[Workload, ServiceSpec]] = {}
+    def held(self) -> list[tuple[Workload, Deployment]]:
+        """What stands in the slots, each with a deployment that knows it: the active workload and those that live
+        deployments still have."""
+        found: dict[str, tuple[Workload, Deployment]] = {}
         for deployment in [*self.live.values(), *([self.last] if self.last else [])]:
-            held = (deployment.active, deployment.standby if deployment.id in self.live else None)
-            for workload in held:
+            standby = deployment.standby if deployment.id in self.live else None
+            for workload in (deployment.active, standby):
                 if workload is not None:
-                    wanted.setdefault(workload.id, (workload, self.spec_of(deployment)))
-        self._observer.attend(wanted.values(), calm=not self.live, changed=self.changed)
+                    found.setdefault(workload.id, (workload, deployment))
+        return list(found.values())
+
+    def _attend(self) -> None:
+        wanted = [(workload, self.spec_of(deployment)) for workload, deployment in self.held()]
+        self._observer.attend(wanted, calm=not self.live, changed=self.changed)
 
     def changed(self) -> None:
         """A monitor saw something new. Outside of a deployment only the router may have to know."""
@@ -248,6 +246,9 @@ class ServiceWatcher:
         except BluegreenError as error:
             log.warning("the router could not be told where %s is: %s", active.id, error.message)
 
+    def _hold(self, deployment_id: str, why: str) -> None:
+        self.reasons[deployment_id] = f"holding: {why}"
+
     # -- the loop --------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -258,7 +259,7 @@ class ServiceWatcher:
                 try:
                     progressed |= await self._step(deployment_id)
                 except StoreError as error:
-                    self.reasons[deployment_id] = f"holding: {error.message}"
+                    self._hold(deployment_id, error.message)
                     log.error("%s: %s", deployment_id, error.message)
                     await self._clock.sleep(0.5)
                 except Exception:
@@ -274,7 +275,7 @@ class ServiceWatcher:
         if deployment_id in self._returning:
             return False
         spec = self.spec_of(deployment)
-        running = frozenset(key for owner, key in self._tasks if owner == deployment_id)
+        running = self._actions.running(deployment_id)
         newer = next((d.id for d in self.live.values() if self._waits_for(d, deployment)), "")
         seen = await self._observer.observe(deployment, running=running, superseded_by=newer)
         plan = reconcile(deployment, spec, seen)
@@ -288,67 +289,9 @@ class ServiceWatcher:
         if plan.events:
             await self.record(deployment_id, plan.events)
         for action in plan.actions:
-            self._launch(deployment_id, spec, action)
+            self._actions.launch(deployment_id, spec, action)
         return bool(plan.events)
 
     @staticmethod
     def _waits_for(newer: Deployment, older: Deployment) -> bool:
         return newer.id != older.id and newer.phase is Phase.STARTING and older.phase not in BEFORE_SWITCH
-
-    def _launch(self, deployment_id: str, spec: ServiceSpec, action: Action) -> None:
-        key = (deployment_id, action_key(action))
-        if key in self._tasks or self._clock.monotonic() < self._not_before.get(key, 0.0):
-            return
-        task = asyncio.create_task(self._perform(deployment_id, spec, action), name=f"{key}")
-        self._tasks[key] = task
-
-        def over(_: asyncio.Task[None]) -> None:
-            self._tasks.pop(key, None)
-            self.wake()
-
-        task.add_done_callback(over)
-
-    async def _perform(self, deployment_id: str, spec: ServiceSpec, action: Action) -> None:
-        deployment = self.live[deployment_id]
-        journaled = not action.quiet
-        returning = isinstance(action, SwitchTraffic) and action.expected_generation is None
-        try:
-            if journaled and not returning:
-                deployment = await self.record(deployment_id, [e.ActionStarted(action.name)])
-            began = self._clock.monotonic()
-            events = list(await self._executor.perform(deployment, spec, action))
-            milliseconds = round((self._clock.monotonic() - began) * 1000, 1)
-            if isinstance(action, StartWorkload | StopWorkload):
-                await self._observer.look(action.workload.id)
-            if journaled:
-                events.insert(0, e.ActionSucceeded(action.name, milliseconds=milliseconds))
-            if events:
-                await self._record_outcome(deployment, events)
-        except StoreError as error:
-            self.reasons[deployment_id] = f"holding: {error.message}"
-            self._back_off(deployment_id, action)
-        except BluegreenError as error:
-            self._back_off(deployment_id, action)
-            with contextlib.suppress(BluegreenError):
-                await self.record(deployment_id, [e.ActionFailed(action.name, str(error))])
-        except Exception as error:
-            log.exception("%s: action %s failed", deployment_id, action.name)
-            self._back_off(deployment_id, action)
-            with contextlib.suppress(BluegreenError):
-                await self.record(deployment_id, [e.ActionFailed(action.name, f"{type(error).__name__}: {error}")])
-
-    async def _record_outcome(self, began_as: Deployment, events: list[e.Event]) -> None:
-        """What an action brought about belongs to the phase it was begun in; later it is only observed."""
-        now = self.live.get(began_as.id)
-        if now is None:
-            return
-        if now.phase is not began_as.phase:
-            events = [event for event in events if isinstance(event, e.ActionSucceeded)]
-        if events:
-            await self.record(began_as.id, events)
-
-    def _back_off(self, deployment_id: str, action: Action) -> None:
-        deployment = self.live.get(deployment_id)
-        failed = deployment.failures.get(action.name, 0) if deployment else 0
-        pause = min(5.0, 0.2 * 2.0 ** min(failed, 8))
-        self._not_before[(deployment_id, action_key(action))] = self._clock.monotonic() + pause

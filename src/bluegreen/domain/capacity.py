@@ -61,7 +61,7 @@ def requirements(
 
 def _room(spec: ServiceSpec, capacity: Capacity | None, retained: Workload | None) -> Requirement:
     needed = spec.resources.times(spec.replicas)
-    name = "room for green beside blue"
+    name = "room for both versions side by side"
     if capacity is None:
         return Requirement(name, False, "the runtime could not tell what is free; see: bluegreen doctor")
     freed = retained.resources.times(retained.replicas) if retained else Resources()
@@ -119,7 +119,7 @@ def _blue_runs(blue: Workload, observation: Observation) -> Requirement:
     """Not a condition that can fail: a service whose blue is down is what a deployment may be meant to mend."""
     alive = observation.is_alive(blue)
     return Requirement(
-        "blue identified",
+        "running version identified",
         True,
         f"{blue.id}: {blue.image}, {blue.replicas} replicas ({needed_text(blue.resources)}), "
         + ("running" if alive else "NOT running: a rollback will not be possible"),

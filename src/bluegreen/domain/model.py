@@ -94,6 +94,11 @@ class Workload:
     resources: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """What people call it: `v2.0 (green)`."""
+        return f"{self.version} ({self.color})"
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:

@@ -59,6 +59,11 @@ def green_of(deployment: Deployment) -> Workload:
     return deployment.green
 
 
+def untouched(deployment: Deployment) -> str:
+    """What people need to know first about a failure before the switch; nothing for a first deployment."""
+    return f"; {deployment.blue.color} is untouched" if deployment.blue else ""
+
+
 def _failing(cause: str) -> Plan:
     return Plan(cause, events=(e.DeploymentFailing(cause),))
 
@@ -92,7 +97,7 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     unmet = [f"{check.name}: {check.detail}" for check in checks if not check.met]
     if unmet:
         return _failing("requirements not met: " + "; ".join(unmet))
-    found = next((check.detail for check in checks if check.name == "blue identified"), "first deployment")
+    found = next((check.detail for check in checks if check.name == "running version identified"), "first deployment")
     passed = e.PreflightPassed(
         green=green, checks=tuple(f"{check.name}: {check.detail}" for check in checks), blue_found=found
     )
@@ -102,7 +107,7 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
 def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     green = green_of(d)
     if d.failures.get(StartWorkload.name):
-        return _failing(f"green could not be started: {d.last_error[StartWorkload.name]}")
+        return _failing(f"{green.color} of '{d.service}' could not be started: {d.last_error[StartWorkload.name]}")
     occupants = [
         status.workload.id
         for status in seen.workloads.values()
@@ -111,7 +116,7 @@ def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     if occupants:
         return Plan(f"waiting for the retained {', '.join(occupants)} to drain and stop")
     if seen.status(green) is not None:
-        return Plan("green is started", events=(e.GreenStarted(tuple(map(str, seen.endpoints(green)))),))
+        return Plan(f"{green.label} is started", events=(e.GreenStarted(tuple(map(str, seen.endpoints(green)))),))
     return Plan(f"starting {green.image} as {green.color}", actions=(StartWorkload(green),))
 
 
@@ -134,26 +139,26 @@ def _verifying(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     green = green_of(d)
     check = spec.health or HealthCheck()
     if broken := _broken(d, spec, seen):
-        return _failing(f"green of '{d.service}' did not become healthy: {broken}; blue is untouched")
+        return _failing(f"{green.color} of '{d.service}' did not become healthy: {broken}{untouched(d)}")
     if d.failures.get(RunSmokeTests.name):
-        return _failing(f"smoke test failed: {d.last_error[RunSmokeTests.name]}; blue is untouched")
+        return _failing(f"smoke test failed: {d.last_error[RunSmokeTests.name]}{untouched(d)}")
     health = seen.health_of(green)
     if health.verdict is not Health.HEALTHY or len(seen.endpoints(green)) < green.replicas:
         if seen.elapsed_seconds > check.deadline_seconds:
             return _failing(
-                f"green of '{d.service}' was not healthy within {check.deadline_seconds:g} s "
-                f"({health.summary}); blue is untouched"
+                f"{green.color} of '{d.service}' was not healthy within {check.deadline_seconds:g} s "
+                f"({health.summary}){untouched(d)}"
             )
-        return Plan(f"waiting for green to be healthy: {health.summary}")
+        return Plan(f"waiting for {green.label} to be healthy: {health.summary}")
     if e.HealthPassed.kind not in d.seen:
-        return Plan("green is healthy", events=(e.HealthPassed(health.summary),))
+        return Plan(f"{green.label} is healthy", events=(e.HealthPassed(health.summary),))
     if spec.smoke and e.SmokePassed.kind not in d.seen:
         return Plan("running smoke tests", actions=(RunSmokeTests(green, seen.endpoints(green)),))
     if (connect := connect_slot(green, seen)) is not None:
-        return Plan("telling the router where green is", actions=(connect,))
+        return Plan(f"telling the router where {green.label} is", actions=(connect,))
     if spec.policy.auto_promote:
-        return Plan("green is verified", events=(e.Verified(),))
-    return Plan("green is verified and waits for a person", events=(e.ApprovalNeeded(),))
+        return Plan(f"{green.label} is verified", events=(e.Verified(),))
+    return Plan(f"{green.label} is verified and waits for a person", events=(e.ApprovalNeeded(),))
 
 
 def connect_slot(workload: Workload, seen: Observation) -> ConnectSlot | None:
@@ -167,12 +172,12 @@ def connect_slot(workload: Workload, seen: Observation) -> ConnectSlot | None:
 def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     green = green_of(d)
     if broken := _broken(d, spec, seen):
-        return _failing(f"green broke while waiting for approval: {broken}; blue is untouched")
+        return _failing(f"{green.label} broke while waiting for approval: {broken}{untouched(d)}")
     connect = connect_slot(green, seen)
     actions = (connect,) if connect else ()
     if not seen.is_healthy(green):
-        return Plan(f"green is not healthy now: {seen.health_of(green).summary}", actions=actions)
-    return Plan(f"green is ready; let it have the traffic with: bluegreen promote {d.service}", actions=actions)
+        return Plan(f"{green.label} is not healthy now: {seen.health_of(green).summary}", actions=actions)
+    return Plan(f"{green.label} is ready; let it have the traffic with: bluegreen promote {d.service}", actions=actions)
 
 
 def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
@@ -184,17 +189,21 @@ def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
         return Plan("the router can't be read; holding the switch until it answers")
     if seen.route.targets == targets and seen.route.generation > d.generation:
         found = e.TrafficSwitched(targets, seen.route.generation)
-        return Plan("the router already sends the traffic to green", events=(found,))
+        return Plan(f"the router already sends the traffic to {green.label}", events=(found,))
     if seen.route.generation != d.generation:
         return _failing(
             f"the route was changed by someone else (generation {seen.route.generation}, expected {d.generation})"
         )
     if not seen.is_healthy(green):
         if seen.health_of(green).verdict is Health.UNHEALTHY or _broken(d, spec, seen):
-            return _failing(f"green became unhealthy before the switch: {seen.health_of(green).summary}")
-        return Plan(f"checking green once more: {seen.health_of(green).summary}")
+            return _failing(
+                f"{green.label} became unhealthy before the switch: {seen.health_of(green).summary}{untouched(d)}"
+            )
+        return Plan(f"checking {green.label} once more: {seen.health_of(green).summary}")
     if d.failures.get(SwitchTraffic.name, 0) >= MAX_SWITCH_ATTEMPTS:
-        return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}; blue has the traffic")
+        return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}{untouched(d)}")
     if (connect := connect_slot(green, seen)) is not None:
-        return Plan("telling the router where green is", actions=(connect,))
-    return Plan(f"moving {d.percent} % of the traffic to green", actions=(SwitchTraffic(targets, d.generation),))
+        return Plan(f"telling the router where {green.label} is", actions=(connect,))
+    return Plan(
+        f"moving {d.percent} % of the traffic to {green.label}", actions=(SwitchTraffic(targets, d.generation),)
+    )

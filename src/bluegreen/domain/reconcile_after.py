@@ -96,7 +96,7 @@ def _collect(d: Deployment, green: Workload, seen: Observation) -> Plan | None:
         return None
     if d.failures.get(CollectLogs.name, 0) >= 2:
         return None
-    return Plan("keeping green's last log lines", actions=(CollectLogs(green),))
+    return Plan(f"keeping the last log lines of {green.label}", actions=(CollectLogs(green),))
 
 
 def _end(d: Deployment) -> Plan:
@@ -124,7 +124,9 @@ def reconcile_rolling_back(d: Deployment, spec: ServiceSpec, seen: Observation) 
     keep = not d.blue_healthy_after_rollback and green.id not in d.stopped and not seen.superseded_by
     if keep and waited < spec.policy.retain_seconds:
         left = spec.policy.retain_seconds - waited
-        return Plan(f"{blue.color} is not healthy after the rollback: green is kept for {left:.0f} s for you to decide")
+        return Plan(
+            f"{blue.label} is not healthy after the rollback: {green.label} is kept for {left:.0f} s for you to decide"
+        )
     if (plan := retire(d, green, spec, seen, waited)) is not None:
         return plan
     return _end(d)
@@ -137,7 +139,7 @@ def _switch_back(d: Deployment, blue: Workload, seen: Observation) -> Plan | Non
     if seen.route is not None and seen.route.targets == route_of(blue):
         if seen.route.generation > d.generation or e.TrafficSwitched.kind not in d.seen:
             event = e.TrafficSwitched(seen.route.targets, seen.route.generation)
-            return Plan("the traffic is back on blue", events=(event,))
+            return Plan(f"the traffic is back on {blue.label}", events=(event,))
         return None
     actions: tuple[Action, ...] = (SwitchTraffic(route_of(blue), None),)
     failed = d.failures.get(SwitchTraffic.name, 0)
@@ -150,11 +152,11 @@ def _switch_back(d: Deployment, blue: Workload, seen: Observation) -> Plan | Non
 def _verify_blue(d: Deployment, blue: Workload, spec: ServiceSpec, seen: Observation) -> Plan:
     summary = seen.health_of(blue).summary
     if seen.is_healthy(blue):
-        return Plan("blue is healthy", events=(e.BlueVerified(True, summary),))
+        return Plan(f"{blue.label} is healthy", events=(e.BlueVerified(True, summary),))
     deadline = (spec.health or HealthCheck()).deadline_seconds
     if seen.elapsed_seconds < deadline:
-        return Plan(f"verifying blue: {summary}")
-    reason = f"{blue.color} has the traffic again and is not healthy: {summary}"
+        return Plan(f"verifying {blue.label}: {summary}")
+    reason = f"{blue.label} has the traffic again and is not healthy: {summary}"
     return Plan(reason, events=(e.BlueVerified(False, summary),))
 
 

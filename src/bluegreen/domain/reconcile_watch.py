@@ -16,20 +16,20 @@ def judge_green(d: Deployment, spec: ServiceSpec, seen: Observation) -> Verdict:
     """Everything that is known about green since the switch. The worst answer wins; silence never passes."""
     green = d.green
     assert green is not None, f"deployment {d.id} is watched without a workload"
-    traffic = judge_traffic(seen.slot_traffic(green.color), spec.policy)
+    traffic = judge_traffic(seen.slot_traffic(green.color), spec.policy, green.label)
     health = seen.health_of(green)
     status = seen.status(green)
     if status is None:
         return Verdict(Answer.FAIL, f"{green.id} disappeared")
     if any(replica.error for replica in status.replicas):
         error = next(replica.error for replica in status.replicas if replica.error)
-        return Verdict(Answer.FAIL, f"a replica of green can't run: {error}")
+        return Verdict(Answer.FAIL, f"a replica of {green.label} can't run: {error}")
     if seen.restarts_in_phase(green) > spec.policy.max_restarts:
-        return Verdict(Answer.FAIL, f"green is in a crash loop: {seen.restarts_in_phase(green)} restarts")
+        return Verdict(Answer.FAIL, f"{green.label} is in a crash loop: {seen.restarts_in_phase(green)} restarts")
     if health.verdict is Health.UNHEALTHY:
-        return Verdict(Answer.FAIL, f"green is unhealthy: {health.summary}", traffic.requests, traffic.errors)
+        return Verdict(Answer.FAIL, f"{green.label} is unhealthy: {health.summary}", traffic.requests, traffic.errors)
     if traffic.answer is Answer.PASS and health.verdict is not Health.HEALTHY:
-        return Verdict(Answer.INCONCLUSIVE, f"health of green is unknown: {health.summary}", traffic.requests)
+        return Verdict(Answer.INCONCLUSIVE, f"health of {green.label} is unknown: {health.summary}", traffic.requests)
     return traffic
 
 
@@ -79,13 +79,14 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
         )
     if verdict.answer is Answer.FAIL:
         return _breach(d, spec, seen, verdict, sync)
+    judged = d.green.label if d.green else "the new version"
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:
-        return Plan(f"watching green for {remaining:.0f} s more: {verdict.reason}", actions=sync)
+        return Plan(f"watching {judged} for {remaining:.0f} s more: {verdict.reason}", actions=sync)
     if verdict.answer is Answer.PASS or (d.blue is None and verdict.requests == 0 and _healthy(d, seen)):
         return _passed(d, verdict)
     return Plan(
-        f"holding: {verdict.reason}. Accept green with: bluegreen promote {d.service}; "
+        f"holding: {verdict.reason}. Accept {judged} with: bluegreen promote {d.service}; "
         f"or go back with: bluegreen rollback {d.service}",
         actions=sync,
     )
@@ -109,15 +110,16 @@ def _breach(
     if not spec.policy.auto_rollback:
         return _attention(
             d,
-            "green fails and auto_rollback is off",
-            f"green fails and auto_rollback is off: {verdict.reason}. Go back with: bluegreen rollback {d.service}",
+            "the new version fails and auto_rollback is off",
+            f"the new version fails and auto_rollback is off: {verdict.reason}. "
+            f"Go back with: bluegreen rollback {d.service}",
             sync,
         )
     if not _way_back(d.blue, seen):
         return _attention(
             d,
-            "green fails and there is no running blue to go back to",
-            f"green fails and there is no running blue to go back to: {verdict.reason}",
+            "the new version fails and there is no running one to go back to",
+            f"the new version fails and there is no running one to go back to: {verdict.reason}",
             sync,
         )
     return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", automatic=True),))
@@ -137,9 +139,9 @@ def reconcile_retaining(d: Deployment, spec: ServiceSpec, seen: Observation) -> 
     if green is not None and seen.health_of(green).verdict is Health.UNHEALTHY:
         return _attention(
             d,
-            "green became unhealthy after monitoring had passed",
-            f"green became unhealthy after monitoring had passed ({seen.health_of(green).summary}); "
-            f"{d.blue.color} is kept. Go back with: bluegreen rollback {d.service}",
+            "the new version became unhealthy after monitoring had passed",
+            f"{green.label} became unhealthy after monitoring had passed ({seen.health_of(green).summary}); "
+            f"{d.blue.label} is kept. Go back with: bluegreen rollback {d.service}",
             sync,
         )
     remaining = spec.policy.retain_seconds - seen.elapsed_seconds

@@ -28,18 +28,18 @@ class Verdict:
         return self.errors / self.requests if self.requests else None
 
 
-def judge_traffic(traffic: SlotTraffic | None, policy: Policy) -> Verdict:
+def judge_traffic(traffic: SlotTraffic | None, policy: Policy, whose: str = "the new version") -> Verdict:
     """Compares the share of errors with `max_error_rate` once `min_requests` were counted.
 
     Missing numbers and too few requests are inconclusive, whatever the rate.
     """
     if traffic is None:
-        return Verdict(Answer.INCONCLUSIVE, "the router's counters can't be read")
+        return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet")
     requests, errors = traffic.requests, traffic.errors
     if requests < policy.min_requests:
         missing = policy.min_requests - requests
-        reason = f"{requests} requests to green so far, {missing} more are needed to tell"
+        reason = f"{requests} requests to {whose} so far, {missing} more are needed to tell"
         return Verdict(Answer.INCONCLUSIVE, reason, requests, errors)
     share = errors / requests
-    reason = f"{errors} of {requests} requests to green failed ({share:.1%}, allowed {policy.max_error_rate:.1%})"
+    reason = f"{errors} of {requests} requests to {whose} failed ({share:.2%}, allowed {policy.max_error_rate:.2%})"
     return Verdict(Answer.FAIL if share > policy.max_error_rate else Answer.PASS, reason, requests, errors)

@@ -1,0 +1,1 @@
+"""Health checks and smoke tests: `http` asks real replicas, `fake` answers as it was told."""

@@ -1,0 +1,97 @@
+"""What a deployment would be: its image, its size, its requirements. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bluegreen.control import requests as r
+from bluegreen.control import views as v
+from bluegreen.control.fleet import Fleet
+from bluegreen.domain.capacity import Requirement, needed_text, requirements
+from bluegreen.domain.deployment import Phase
+from bluegreen.domain.errors import UsageError
+from bluegreen.domain.model import Color, ImageReference, Workload
+from bluegreen.domain.service import ServiceSpec
+from bluegreen.domain.strategy import steps_of
+from bluegreen.spec.overrides import apply_overrides
+
+
+def resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, str, Workload | None]:
+    """The spec green will run by, the full image reference, and blue. Raises UsageError, UnknownName."""
+    spec = fleet.spec(request.service)
+    last = fleet.watchers[request.service].last
+    blue = last.active if last else None
+    if blue is not None:
+        # The same size as what it replaces: only an override changes it in the course of a deployment.
+        spec = replace(spec, replicas=blue.replicas, resources=blue.resources)
+    spec = apply_overrides(spec, request.overrides)
+    image = request.image or spec.image
+    if not image:
+        raise UsageError(
+            f"image: services.{spec.name}.image is not set and no image was given",
+            hint=f"bluegreen deploy {spec.name} --image repository:tag",
+        )
+    if "/" not in image and ":" not in image and blue is not None:
+        # A bare tag means another version of what runs.
+        image = f"{ImageReference.parse(blue.image).repository}:{image}"
+    return spec, str(ImageReference.parse(image)), blue
+
+
+def sizes_as_overrides(declared: ServiceSpec, wanted: ServiceSpec) -> dict[str, str]:
+    """What must be remembered so that a deployment of another size than the file says stays that size."""
+    pairs = {
+        "replicas": (declared.replicas, wanted.replicas),
+        "gpus": (declared.resources.gpus, wanted.resources.gpus),
+        "cpus": (declared.resources.cpus, wanted.resources.cpus),
+        "memory_mb": (declared.resources.memory_mb, wanted.resources.memory_mb),
+    }
+    return {key: str(value) for key, (default, value) in pairs.items() if value != default}
+
+
+async def _requirements(fleet: Fleet, spec: ServiceSpec, blue: Workload | None) -> list[Requirement]:
+    """Checked as preflight will check them; a retained workload counts as room, for it goes first."""
+    observer, watcher = fleet.observers[spec.name], fleet.watchers[spec.name]
+    capacity, problem = await observer.requirements()
+    retained = next((w for w, _ in watcher.held() if blue is not None and w.id != blue.id), None)
+    seen = observer.snapshot(capacity=capacity, router_problem=problem)
+    return requirements(spec, blue, seen, retained)
+
+
+async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
+    """What a deployment would do, and whether its requirements hold. Changes nothing."""
+    steps_of(request.strategy)
+    spec, image, blue = resolve(fleet, request)
+    declared = fleet.spec(request.service)
+    checks = await _requirements(fleet, spec, blue)
+    color = blue.color.other if blue else Color.BLUE
+    notes = []
+    if blue is not None and blue.image == image:
+        notes.append(f"{image} is what runs already: deploy refuses it without --force")
+    for key, value in sizes_as_overrides(declared, spec).items():
+        if key not in request.overrides:
+            configured = getattr(declared, key, None) or getattr(declared.resources, key, None)
+            notes.append(f"{key}: {value} as {blue.id if blue else 'now'} has; the file says {configured}")
+    for deployment in fleet.watchers[spec.name].live.values():
+        if deployment.phase is Phase.RETAINING:
+            notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
+    policy = spec.policy
+    steps = (
+        f"start {image} as {color}: {spec.replicas} replicas ({needed_text(spec.resources)})",
+        f"verify {color}: health of every replica, {len(spec.smoke)} smoke tests",
+        *(() if policy.auto_promote else (f"wait for: bluegreen promote {spec.name}",)),
+        f"switch 100 % of the traffic to {color}",
+        f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",
+        *((f"keep {blue.color} for {policy.retain_seconds:g} s, then drain and stop it",) if blue else ()),
+    )
+    return v.PlanView(
+        service=spec.name,
+        image=image,
+        strategy=request.strategy,
+        possible=all(check.met for check in checks),
+        requirements=tuple(v.RequirementView(check.name, check.met, check.detail) for check in checks),
+        steps=steps,
+        notes=tuple(notes),
+        green_color=str(color),
+        replicas=spec.replicas,
+        resources=spec.resources,
+    )

@@ -1,0 +1,196 @@
+"""The composition root: the only place where adapters are chosen.
+
+`python -m bluegreen.main CONFIG` is the daemon in the foreground; `bluegreen up` starts it in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bluegreen.alerts.log import LogSink
+from bluegreen.alerts.webhook import WebhookSink
+from bluegreen.control import requests as r
+from bluegreen.control.alerting import AlertDesk
+from bluegreen.control.clock import SystemClock
+from bluegreen.control.direct import direct
+from bluegreen.control.fleet import Fleet, Ports
+from bluegreen.control.operations import OPERATIONS
+from bluegreen.control.ports import AlertSink
+from bluegreen.control.recovery import recover
+from bluegreen.control.reloading import apply_configuration
+from bluegreen.control.shutdown import prepare_shutdown
+from bluegreen.control.views import MessageView, ReloadView, RollbackView
+from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
+from bluegreen.domain.model import Resources
+from bluegreen.interfaces.http.app import Endpoint, build_app
+from bluegreen.interfaces.http.server import Door
+from bluegreen.probes.http import HttpProber
+from bluegreen.routers.haproxy.router import HaproxyRouter
+from bluegreen.runtimes.process.machine import detect_resources
+from bluegreen.runtimes.process.runtime import ProcessRuntime
+from bluegreen.spec.configuration import Configuration
+from bluegreen.spec.loading import load
+from bluegreen.spec.paths import daemon_socket, event_log, run_directory
+from bluegreen.stores.sqlite import SqliteEventStore
+
+log = logging.getLogger("bluegreen")
+
+
+def make_router(configuration: Configuration) -> HaproxyRouter:
+    state = configuration.daemon.state_dir
+    return HaproxyRouter(directory=state / "router", run_directory=run_directory(state), settings=configuration.router)
+
+
+def make_runtime(configuration: Configuration) -> ProcessRuntime:
+    found, given = detect_resources(), configuration.capacity
+    capacity = Resources(
+        gpus=found.gpus if given.gpus is None else given.gpus,
+        cpus=found.cpus if given.cpus is None else given.cpus,
+        memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
+    )
+    return ProcessRuntime(
+        configuration.daemon.state_dir / "runtime", base_directory=configuration.base_directory, capacity=capacity
+    )
+
+
+def make_sinks(configuration: Configuration) -> Sequence[AlertSink]:
+    url = configuration.alerts.resolve(os.environ)
+    return [LogSink(), *([WebhookSink(url)] if url else [])]
+
+
+def prepare_state_directory(configuration: Configuration) -> None:
+    """Raises RuntimeFailure when the state directory can't be written."""
+    state = configuration.daemon.state_dir
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = state / f".writable-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise RuntimeFailure(
+            f"daemon.state_dir: {state} can't be written: {error.strerror or error}",
+            hint="Make it writable, or name another one in [daemon] state_dir",
+        ) from error
+
+
+class Daemon:
+    """One controller: opens everything in order, closes it in reverse."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self._stop = asyncio.Event()
+        self._router_goes_too = False
+        self.router = make_router(configuration)
+        self.store = SqliteEventStore(event_log(configuration.daemon.state_dir))
+        self.prober = HttpProber(command_directory=configuration.base_directory)
+        self.fleet = Fleet(
+            Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock()),
+            configuration.services,
+            AlertDesk(make_sinks(configuration), SystemClock()),
+            listen=str(configuration.router.listen),
+        )
+
+    async def run(self) -> None:
+        """Returns after `shutdown` or a signal. A signal ends the controller alone: router and workloads go on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self.store.open()
+        try:
+            await self.router.start(list(self.configuration.services.values()))
+            await recover(self.fleet)
+            door = Door(build_app(self._endpoints()), daemon_socket(self.configuration.daemon.state_dir))
+            await door.open()
+            log.info("ready, listening on %s", self.configuration.router.listen)
+            await self._stop.wait()
+            await door.close()
+            await self.fleet.close()
+            if self._router_goes_too:
+                await self.router.stop()
+        finally:
+            await self.prober.aclose()
+            await self.store.close()
+
+    def _endpoints(self) -> dict[str, Endpoint]:
+        endpoints = {
+            operation.name: Endpoint(
+                operation.name,
+                lambda request, run=operation.run: run(self.fleet, request),  # type: ignore[misc]
+                operation.request,
+                operation.response,
+            )
+            for operation in OPERATIONS.values()
+        }
+        endpoints["reload"] = Endpoint("reload", self._reload, r.NoRequest, ReloadView)
+        endpoints["shutdown"] = Endpoint("shutdown", self._shutdown, r.ShutdownRequest, MessageView)
+        return endpoints
+
+    async def _reload(self, _: r.NoRequest) -> ReloadView:
+        changed = load(self.configuration.path)
+        sinks = make_sinks(changed)
+        view = await apply_configuration(self.fleet, self.configuration, changed)
+        self.fleet.alerts.sinks = sinks
+        self.configuration = changed
+        return view
+
+    async def _shutdown(self, request: r.ShutdownRequest) -> MessageView:
+        message = await prepare_shutdown(self.fleet, request)
+        self._router_goes_too = True
+        # The answer goes out first: the door answers what is under way before it closes.
+        self._stop.set()
+        return message
+
+
+def direct_rollback(config_path: Path, service: str, requested_by: str) -> RollbackView:
+    """The way back without a daemon: moves the traffic in the router, and records it when the log is free."""
+
+    async def run() -> RollbackView:
+        configuration = load(config_path)
+        if service not in configuration.services:
+            raise UsageError(f"service: there is no service {service!r} in {config_path}")
+        store = SqliteEventStore(event_log(configuration.daemon.state_dir))
+        ports = Ports(make_runtime(configuration), make_router(configuration), HttpProber(), store, SystemClock())
+        opened = False
+        with contextlib.suppress(BluegreenError):
+            await store.open()
+            opened = True
+        try:
+            return await direct(ports, service, requested_by, log_is_open=opened)
+        finally:
+            if opened:
+                await store.close()
+
+    return asyncio.run(run())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    path = Path(given[0]) if given else Path("bluegreen.toml")
+    try:
+        configuration = load(path)
+        logging.basicConfig(
+            level=configuration.daemon.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        for chatty in ("httpx", "uvicorn"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        prepare_state_directory(configuration)
+
+        async def serve() -> None:
+            await Daemon(configuration).run()
+
+        asyncio.run(serve())
+    except BluegreenError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

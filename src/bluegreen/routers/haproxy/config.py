@@ -1,0 +1,289 @@
+"""The text of haproxy.cfg and of the host maps, from values. Pure.
+
+The text also *is* the record of which server line has which endpoint: `slots_of` reads it back, so that there
+is one truth and a restarted HAProxy starts with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bluegreen.domain.errors import ConfigurationError, UsageError
+from bluegreen.domain.model import Color, Endpoint
+from bluegreen.domain.service import HealthCheck, ServiceSpec
+from bluegreen.routers.haproxy.routes import NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
+from bluegreen.routers.haproxy.slots import Slots, grown, slot_count
+
+ROUTES_MAP = "routes.map"
+HOSTS_MAP = "hosts.map"
+SUFFIXES_MAP = "suffixes.map"
+ADMIN_SOCKET = "haproxy-admin.sock"
+MASTER_SOCKET = "haproxy-master.sock"
+LISTENER_VARIABLE = "BLUEGREEN_LISTENER"
+COUNTERS = "counters"
+
+_SERVICE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+_PATH = re.compile(r"/[!-~]*")
+_SERVER_LINE = re.compile(r"^  server r\d+ (\S+?):(\d+)( disabled)?$", re.MULTILINE)
+_DESCRIPTION_LINE = re.compile(r"^  description .*\n", re.MULTILINE)
+_NOWHERE = "127.0.0.1:1 disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """How the public side listens. `certificate` is the absolute path of a PEM file; TLS when it is set."""
+
+    certificate: str = ""
+    threads: int | None = None
+    max_connections: int | None = None
+    old_worker_deadline_seconds: int = 3600
+    """After a reload, how long an old worker may finish its streams before it is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The three texts that make a configuration; the routes are not part of it."""
+
+    config: str
+    hosts: str
+    suffixes: str
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.config, self.hosts, self.suffixes)
+
+
+def render(
+    services: Sequence[ServiceSpec], slots: Mapping[tuple[str, Color], Slots], settings: ProxySettings
+) -> Rendered:
+    """`slots` are the server lines that exist; a service has more when it asks for more replicas, never fewer.
+    Raises ConfigurationError with everything that can't be routed."""
+    hosts, suffixes, default = _host_maps(services)
+    sections = [_head(settings), _frontend(settings, default, bool(suffixes)), _fixed_backends(len(services))]
+    for spec in services:
+        for color in Color:
+            known = slots.get((spec.name, color), ())
+            sections.append(_backend(spec, color, grown(known, slot_count(spec.replicas))))
+    config = "\n".join(sections)
+    return Rendered(described(config, hosts, suffixes), hosts, suffixes)
+
+
+def described(config: str, hosts: str, suffixes: str) -> str:
+    """The text with its fingerprint in it, which the running HAProxy tells: that is how we know what it loaded."""
+    plain = _DESCRIPTION_LINE.sub("", config)
+    return plain.replace("global\n", f"global\n  description {fingerprint(plain, hosts, suffixes)}\n", 1)
+
+
+def fingerprint(config: str, hosts: str, suffixes: str) -> str:
+    """Of all that needs a reload: everything but the endpoints."""
+    structure = _SERVER_LINE.sub("  server", _DESCRIPTION_LINE.sub("", config))
+    return hashlib.sha256("\0".join((structure, hosts, suffixes)).encode()).hexdigest()[:24]
+
+
+def slots_of(config: str, service: str, color: Color) -> Slots | None:
+    """The server lines of one backend, None when there is no such backend."""
+    bounds = _bounds(config, service, color)
+    return None if bounds is None else _parse_slots(config[slice(*bounds)])
+
+
+def all_slots(config: str) -> dict[tuple[str, Color], Slots]:
+    found: dict[tuple[str, Color], Slots] = {}
+    for section in config.split("\nbackend ")[1:]:
+        name = section.split(" ", 1)[0]
+        service, _, color = name.rpartition(".")
+        if service:
+            found[(service, Color(color))] = _parse_slots(section)
+    return found
+
+
+def with_slots(config: str, service: str, color: Color, slots: Slots) -> str:
+    """The same text with other server lines in one backend. Raises UsageError for an endpoint that is no address."""
+    bounds = _bounds(config, service, color)
+    if bounds is None:
+        raise UsageError(f"router: there is no service {service!r} in its configuration")
+    start, end = bounds
+    section = config[start:end]
+    first = section.index("  server r")
+    return config[:start] + section[:first] + _server_lines(slots) + config[end:]
+
+
+def _bounds(config: str, service: str, color: Color) -> tuple[int, int] | None:
+    start = config.find(f"\nbackend {backend_name(service, color)} from web\n")
+    if start < 0:
+        return None
+    end = config.find("\n\nbackend ", start)
+    return start, len(config) if end < 0 else end + 1
+
+
+def _parse_slots(section: str) -> Slots:
+    return tuple(
+        None if disabled else Endpoint(host, int(port)) for host, port, disabled in _SERVER_LINE.findall(section)
+    )
+
+
+def quoted(text: str) -> str:
+    """One argument of a configuration line, whatever is in it. Raises UsageError for control characters."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise UsageError(f"router: {text!r} has control characters and can't be written to HAProxy's configuration")
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def _head(settings: ProxySettings) -> str:
+    lines = ["# Written by bluegreen; changes are lost.", "global", "  master-worker", "  default-path config"]
+    lines.append(f"  stats socket unix@{ADMIN_SOCKET} mode 600 level admin expose-fd listeners")
+    lines.append(f"  hard-stop-after {settings.old_worker_deadline_seconds}s")
+    if settings.threads:
+        lines.append(f"  nbthread {settings.threads}")
+    if settings.max_connections:
+        lines.append(f"  maxconn {settings.max_connections}")
+    lines += [
+        "",
+        "defaults web",
+        "  mode http",
+        "  timeout connect 2s",
+        "  timeout check 2s",
+        "  timeout queue 30s",
+        "  timeout http-request 10s",
+        "  timeout http-keep-alive 75s",
+        # Streams of tokens and events may be silent for long.
+        "  timeout client 1h",
+        "  timeout server 1h",
+        "  timeout tunnel 1h",
+        "  timeout client-fin 30s",
+        "  balance leastconn",
+        # Only what never reached a replica is sent again: a request may not be done twice.
+        "  retries 3",
+        "  retry-on conn-failure",
+        "  option redispatch 1",
+        # Less than the keep-alive of common servers, so that an idle connection is not reused while they close it.
+        "  default-server pool-purge-delay 2s",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _frontend(settings: ProxySettings, default: str, has_suffixes: bool) -> str:
+    tls = f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1" if settings.certificate else ""
+    missing = "!{ var(txn.service) -m found }"
+    host = "req.hdr(host),host_only,lower"
+    lines = ["frontend public from web", f'  bind "fd@${{{LISTENER_VARIABLE}}}"{tls}']
+    lines.append(f"  http-request set-var(txn.service) {host},map_str({HOSTS_MAP})")
+    if has_suffixes:
+        lines.append(f"  http-request set-var(txn.service) {host},map_end({SUFFIXES_MAP}) if {missing}")
+    if default:
+        lines.append(f"  http-request set-var(txn.service) str({default}) if {missing}")
+    lines.append(
+        "  http-request return status 404 content-type text/plain"
+        f' string "bluegreen: no service is configured for this host\\n" if {missing}'
+    )
+    lines += [
+        f"  http-request set-var(txn.route) var(txn.service),map_str({ROUTES_MAP},{NO_VERSION_BACKEND}/-/0/-/-)",
+        # BLUE|70|GREEN: the weight must become an integer before rand() can be compared with it.
+        "  acl split var(txn.route) -m sub |",
+        "  http-request set-var(txn.share) var(txn.route),field(2,|),add(0) if split",
+        "  http-request set-var(txn.draw) rand(100),sub(txn.share) if split",
+        "  http-request set-var(txn.route) var(txn.route),field(3,|) if split { var(txn.draw) -m int ge 0 }",
+        f"  http-request track-sc0 var(txn.route),field(2,/) table {COUNTERS}",
+        f"  http-request set-header X-Forwarded-Proto {'https' if tls else 'http'}",
+        "  option forwardfor",
+        "  http-after-response sc-inc-gpc(0,0)",
+        "  http-after-response sc-inc-gpc(1,0) if { status ge 500 }",
+        "  use_backend %[var(txn.route),field(1,/)]",
+        f"  default_backend {NO_VERSION_BACKEND}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _fixed_backends(services: int) -> str:
+    size = max(10240, services * 8)
+    return "\n".join(
+        [
+            f"backend {COUNTERS} from web",
+            f"  stick-table type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store gpc(2),conn_cur",
+            "",
+            f"backend {NO_VERSION_BACKEND} from web",
+            "  http-request return status 503 content-type text/plain hdr Retry-After 5"
+            ' string "bluegreen: this service has no version yet\\n"',
+            "",
+        ]
+    )
+
+
+def _backend(spec: ServiceSpec, color: Color, slots: Slots) -> str:
+    protocol = " proto h2" if spec.protocol == "h2c" else ""
+    lines = [f"backend {backend_name(spec.name, color)} from web"]
+    if spec.health is not None:
+        check = spec.health
+        lines += [
+            "  option httpchk",
+            f"  timeout check {_milliseconds(check.timeout_seconds)}",
+            f"  http-check send meth GET uri {quoted(check.path)} ver HTTP/1.1 hdr Host {_check_host(spec)}",
+            f"  http-check expect status {check.expect_status}",
+            f"  default-server check{' check-proto h2' if protocol else ''}{_check_timing(check)}{protocol}",
+        ]
+    elif protocol:
+        lines.append(f"  default-server{protocol}")
+    return "\n".join(lines) + "\n" + _server_lines(slots)
+
+
+def _check_timing(check: HealthCheck) -> str:
+    interval = _milliseconds(check.interval_seconds)
+    return f" inter {interval} rise {check.rise} fall {check.fall}"
+
+
+def _server_lines(slots: Slots) -> str:
+    return "".join(
+        f"  server r{number} {_NOWHERE if endpoint is None else address(endpoint)}\n"
+        for number, endpoint in enumerate(slots, 1)
+    )
+
+
+def address(endpoint: Endpoint) -> str:
+    """Raises UsageError for a name: HAProxy takes new servers at run time by address only."""
+    if not re.fullmatch(r"[0-9.]+|[0-9a-fA-F:]+", endpoint.host) or not 0 < endpoint.port < 65536:
+        raise UsageError(f"router: {endpoint} is not an IP address and port", hint="Resolve the name first")
+    return f"{endpoint.host}:{endpoint.port}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def _check_host(spec: ServiceSpec) -> str:
+    return next((host.lower() for host in spec.hosts if "*" not in host), "localhost")
+
+
+def _host_maps(services: Sequence[ServiceSpec]) -> tuple[str, str, str]:
+    """Lines of the exact names and of the suffixes (the longest first: the first match wins), the `*` service."""
+    owners: dict[str, str] = {}
+    problems: list[str] = []
+    for spec in services:
+        if not _SERVICE.fullmatch(spec.name):
+            problems.append(f"services.{spec.name!r}: is not a service name")
+        if spec.health is not None and not _PATH.fullmatch(spec.health.path):
+            problems.append(f"services.{spec.name}.health.path: {spec.health.path!r} is not a path")
+        for host in dict.fromkeys(host.lower() for host in spec.hosts):
+            if host != "*" and not _HOST.fullmatch(host):
+                problems.append(f"services.{spec.name}.hosts: {host!r} is not a host name")
+            elif host in owners:
+                problems.append(f"services.{spec.name}.hosts: {host!r} belongs to {owners[host]!r} already")
+            else:
+                owners[host] = spec.name
+    if len({spec.name for spec in services}) != len(services):
+        problems.append("services: a name is there twice")
+    if problems:
+        raise ConfigurationError("the router's configuration", problems)
+    default = owners.pop("*", "")
+    suffixes = {host[1:]: name for host, name in owners.items() if host.startswith("*.")}
+    exact = {host: name for host, name in owners.items() if not host.startswith("*.")}
+    by_length = sorted(suffixes.items(), key=lambda item: (-len(item[0]), item[0]))
+    return _map_lines(sorted(exact.items())), _map_lines(by_length), default
+
+
+def _map_lines(pairs: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in pairs)
