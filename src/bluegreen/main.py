@@ -104,8 +104,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         await self.store.open()
         try:
-            await self.router.start(list(self.configuration.services.values()))
-            await recover(self.fleet)
+            await self._begin()
             door = Door(build_app(self._endpoints()), daemon_socket(self.configuration.daemon.state_dir))
             await door.open()
             log.info("ready, listening on %s", self.configuration.router.listen)
@@ -117,6 +116,18 @@ class Daemon:
         finally:
             await self.prober.aclose()
             await self.store.close()
+
+    async def _begin(self) -> None:
+        """A daemon that can't begin leaves things as it found them: a router it has just started goes again."""
+        found_running = (await self.router.health()).alive
+        await self.router.start(list(self.configuration.services.values()))
+        try:
+            await recover(self.fleet)
+        except BaseException:
+            await self.fleet.close()
+            if not found_running:
+                await self.router.stop()
+            raise
 
     def _endpoints(self) -> dict[str, Endpoint]:
         endpoints = {

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import BEFORE_SWITCH, IN_PROGRESS, Phase, route_of
@@ -33,6 +35,9 @@ def check(before: World, after: World) -> None:
     # 5: a workload is stopped only when the route does not send to it.
     if before.green_runs and not after.green_runs and before.budget == after.budget:
         assert not sends_to_green, "green was stopped with traffic on it"
+    # 5: a workload that we stop was drained first, or its deadline passed.
+    if before.budget == after.budget and (before.green_runs, before.blue_runs) > (after.green_runs, after.blue_runs):
+        assert e.Drained.kind in before.deployment.seen, "a workload was stopped without a drain"
     # 7: an acknowledged rollback is never undone.
     assert not (after.rollback_acknowledged and sends_to_green), "a rollback was undone"
     # 8: silence never promotes.
@@ -109,6 +114,23 @@ def _a_person_answers(world: World) -> World:
     if phase is Phase.RETAINING:
         return happened(world, e.RetentionEnded("superseded"))
     raise AssertionError(f"{phase} holds and no command ends it: {world}")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_long_random_walks_with_many_disturbances_keep_the_invariants_and_end(data: st.DataObject) -> None:
+    """Where walking through everything would take too long: eight disturbances instead of two."""
+    spec = data.draw(st.sampled_from([SPEC, CAREFUL, NO_AUTOMATION]))
+    world = first(budget=8, spec=spec)
+    for _ in range(60):
+        following = list(moves(world, spec))
+        if not following:
+            break
+        # Half of the time the calm move, which comes first: else most walks would end in the first phases.
+        index = 0 if data.draw(st.booleans()) else data.draw(st.integers(0, len(following) - 1))
+        check(world, following[index])
+        world = following[index]
+    assert_ends(world, spec)
 
 
 def test_the_calm_walk_goes_through_all_phases_in_order() -> None:

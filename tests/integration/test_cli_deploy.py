@@ -62,7 +62,7 @@ def test_lines_for_a_build_server(config: Path) -> None:
     switch_at = next(index for index, line in enumerate(lines) if "traffic moved" in line)
     assert command_at < switch_at, "the way back is known before the switch"
     assert "acknowledged in 0.4 ms" in lines[switch_at]
-    for phase, what in [("starting", "green is started"), ("verifying", "2/2 replicas healthy")]:
+    for phase, what in [("starting", "the new version is started"), ("verifying", "2/2 replicas healthy")]:
         assert any(phase in line and what in line for line in lines)
     assert "✓ shop now runs v2" in result.stdout
     assert "rollback is instant until" in result.stdout
@@ -149,7 +149,7 @@ def test_a_daemon_that_restarts_is_waited_for(config: Path) -> None:
             command("deploy", "shop"), env=environment(config), stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        read = _read_until(process, "green is started")
+        read = _read_until(process, "the new version is started")
         daemon.stop()
         read += _read_until(process, "not running")
         walk.hold_at = None
@@ -178,7 +178,7 @@ def test_a_daemon_that_stays_away_is_exit_code_3(config: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        _read_until(process, "green is started")
+        _read_until(process, "the new version is started")
         daemon.stop()
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 3

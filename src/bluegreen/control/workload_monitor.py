@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 UNTIL_LISTENING_SECONDS = 0.03
 """How often a starting replica is looked at; looking is cheap, waiting delays the switch."""
+RESTARTS_LOOK_SECONDS = 0.4
+"""During a deployment restarts are looked for at least this often, however rare the health checks are."""
 CALM_FACTOR = 5
 """Outside of a deployment, checks are this many times rarer; the router checks by itself as well."""
 
@@ -138,7 +140,7 @@ class WorkloadMonitor:
             return self._interval() if self._calm else min(0.2, self._check.interval_seconds)
         if any(not r.listening and not r.state.ended for r in self.status.replicas) and not self._calm:
             return UNTIL_LISTENING_SECONDS
-        return self._interval()
+        return self._interval() if self._calm else min(self._interval(), RESTARTS_LOOK_SECONDS)
 
     def _fingerprint(self) -> object:
         replicas = self.status.replicas if self.status else None

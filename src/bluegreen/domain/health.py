@@ -24,6 +24,8 @@ class ReplicaHealth:
     checks: int = 0
     failures: int = 0
     last_detail: str = ""
+    """What the last check said, or why there has been none yet."""
+    last_failure: str = ""
 
     def after(self, ok: bool, detail: str, *, rise: int, fall: int) -> ReplicaHealth:
         """The state after one more check."""
@@ -42,6 +44,7 @@ class ReplicaHealth:
             checks=self.checks + 1,
             failures=self.failures + (not ok),
             last_detail=detail,
+            last_failure=self.last_failure if ok else detail,
         )
 
 
@@ -65,15 +68,16 @@ class WorkloadHealth:
 
     @property
     def summary(self) -> str:
-        """`3/5 probes failed: HTTP 503 from 127.0.0.1:41233/health`, or how many replicas are healthy."""
+        """`3/5 probes failed: HTTP 503 from 127.0.0.1:41233/health`, or how many replicas are healthy and why not all."""
         failures = sum(replica.failures for replica in self.replicas)
         checks = sum(replica.checks for replica in self.replicas)
-        details = _last_details(self.replicas)
         if failures and self.verdict is not Health.HEALTHY:
-            return f"{failures}/{checks} probes failed: {details}"
-        return f"{self.healthy_count}/{len(self.replicas)} replicas healthy"
+            return f"{failures}/{checks} probes failed: {_last_failure(self.replicas)}"
+        unchecked = next((r.last_detail for r in self.replicas if not r.checks and r.last_detail), "")
+        return f"{self.healthy_count}/{len(self.replicas)} replicas healthy" + (f": {unchecked}" if unchecked else "")
 
 
-def _last_details(replicas: Iterable[ReplicaHealth]) -> str:
-    failing = [r.last_detail for r in replicas if r.failed_in_a_row and r.last_detail]
-    return failing[0] if failing else "no answer yet"
+def _last_failure(replicas: Iterable[ReplicaHealth]) -> str:
+    """Of a replica that fails now; else of one that failed before and has not made up for it."""
+    worst_first = sorted(replicas, key=lambda replica: -replica.failed_in_a_row)
+    return next((r.last_failure for r in worst_first if r.last_failure), "no answer yet")

@@ -46,7 +46,7 @@ def abort(
     else:
         view = decode(v.DeploymentView, raw)
         untouched = f"{view.previous_image} was never touched and goes on" if view.previous_image else "nothing runs"
-        print(f"{view.id} is aborted; green is being stopped, {untouched}")
+        print(f"{view.id} is aborted; the new version is being stopped, {untouched}")
     return 0
 
 

@@ -76,7 +76,7 @@ def hold_notice(view: v.DeploymentView, config_path: Path) -> str:
         abort = command_line(f"abort {view.service}", config_path)
         return f"WAITING FOR YOU: let green have the traffic: {promote}   or end it: {abort}"
     back = command_line(f"rollback {view.service}", config_path)
-    why = view.attention or "monitoring can't tell whether green is good, so nothing goes on by itself"
+    why = view.attention or "monitoring can't tell whether the new version is good, so nothing goes on by itself"
     return f"HOLDING: {printable(why)}. Accept green: {promote}   or go back: {back}"
 
 

@@ -49,7 +49,7 @@ def _drained(data: Data) -> str:
 
 
 def _collected(data: Data) -> str:
-    return f"kept green's last {len(data['lines'])} log lines{_joined(data.get('exit_codes'), '; exit: ')}"
+    return f"kept the new version's last {len(data['lines'])} log lines{_joined(data.get('exit_codes'), '; exit: ')}"
 
 
 def _verified_blue(data: Data) -> str:
@@ -63,11 +63,11 @@ _SENTENCES: dict[str, Callable[[Data], str]] = {
     "action_started": lambda data: f"{data['action']} begins{_after(data.get('detail'))}",
     "action_succeeded": lambda data: f"{data['action']} done{_after(data.get('detail'))}",
     "action_failed": lambda data: f"{data['action']} did not work: {data['error']}",
-    "green_started": lambda data: f"green is started{_joined(data.get('endpoints'), ' on ')}",
-    "health_passed": lambda data: f"green is healthy{_after(data.get('detail'))}",
+    "green_started": lambda data: f"the new version is started{_joined(data.get('endpoints'), ' on ')}",
+    "health_passed": lambda data: f"the new version is healthy{_after(data.get('detail'))}",
     "smoke_passed": lambda data: f"smoke tests passed{_joined(data.get('results'))}",
-    "approval_needed": lambda _: "green is verified and waits for a person to promote it",
-    "verified": lambda _: "green is verified",
+    "approval_needed": lambda _: "the new version is verified and waits for a person to promote it",
+    "verified": lambda _: "the new version is verified",
     "promoted": lambda data: f"promoted{_after(data.get('requested_by'), ' by ')}",
     "traffic_switched": _switched,
     "step_passed": lambda data: f"this share of the traffic went well{_after(data.get('verdict'))}",

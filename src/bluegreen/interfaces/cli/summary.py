@@ -31,11 +31,11 @@ def report(view: DeploymentView) -> list[str]:
     if view.attention:
         lines.append(styled(f"  needs attention: {printable(view.attention)}", "warn"))
     if view.exit_codes:
-        lines.append(f"  exit codes of green: {', '.join(view.exit_codes)}")
+        lines.append(f"  exit codes of the new version: {', '.join(view.exit_codes)}")
     if view.cut_requests:
         lines.append(f"  requests cut at the drain deadline: {view.cut_requests}")
     if view.logs:
-        lines.append("  last log lines of green:")
+        lines.append("  last log lines of the new version:")
         lines += [styled(f"  | {printable(line)}", "dim") for line in view.logs[-LOG_LINES:]]
     return lines
 
