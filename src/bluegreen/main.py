@@ -159,6 +159,17 @@ class Daemon:
         return message
 
 
+async def _open_what_can_be_opened(path: Path) -> tuple[SqliteEventStore, bool]:
+    """The log and whether it can be written: a daemon that hangs holds its lock, but reading is always possible.
+    A log that can't even be read is returned closed; every question to it raises StoreError."""
+    for read_only in (False, True):
+        store = SqliteEventStore(path, read_only=read_only)
+        with contextlib.suppress(BluegreenError):
+            await store.open()
+            return store, not read_only
+    return store, False
+
+
 def direct_rollback(config_path: Path, service: str, requested_by: str) -> RollbackView:
     """The way back without a daemon: moves the traffic in the router, and records it when the log is free."""
 
@@ -166,16 +177,12 @@ def direct_rollback(config_path: Path, service: str, requested_by: str) -> Rollb
         configuration = load(config_path)
         if service not in configuration.services:
             raise UsageError(f"service: there is no service {service!r} in {config_path}")
-        store = SqliteEventStore(event_log(configuration.daemon.state_dir))
+        store, writable = await _open_what_can_be_opened(event_log(configuration.daemon.state_dir))
         ports = Ports(make_runtime(configuration), make_router(configuration), HttpProber(), store, SystemClock())
-        opened = False
-        with contextlib.suppress(BluegreenError):
-            await store.open()
-            opened = True
         try:
-            return await direct(ports, service, requested_by, log_is_open=opened)
+            return await direct(ports, service, requested_by, log_is_writable=writable)
         finally:
-            if opened:
+            with contextlib.suppress(BluegreenError):
                 await store.close()
 
     return asyncio.run(run())

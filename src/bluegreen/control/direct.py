@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bluegreen.control.fleet import Ports
 from bluegreen.control.views import RollbackView
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import Deployment, replay, route_of
 from bluegreen.domain.errors import BluegreenError, Refused
-from bluegreen.domain.model import Workload
+from bluegreen.domain.model import Workload, WorkloadStatus
 
 
-async def direct(ports: Ports, service: str, requested_by: str, *, log_is_open: bool) -> RollbackView:
+async def direct(ports: Ports, service: str, requested_by: str, *, log_is_writable: bool) -> RollbackView:
     """Raises Refused when there is no running workload to go back to, RouterError when the router did not move."""
-    deployment = await _newest(ports, service) if log_is_open else None
+    deployment = await _newest(ports, service)
     target = await _way_back(ports, service, deployment)
     began = ports.clock.monotonic()
     routes = await ports.router.switch({service: route_of(target)}, durable=False)
     milliseconds = round((ports.clock.monotonic() - began) * 1000, 3)
     route = routes[service]
     recorded = False
-    if deployment is not None and deployment.can_roll_back:
+    if deployment is not None and log_is_writable:
         at = ports.clock.now()
         requested = e.RollbackRequested("asked for while the daemon was down", requested_by)
         switched = e.TrafficSwitched(route.targets, route.generation, milliseconds)
@@ -45,27 +47,32 @@ async def _newest(ports: Ports, service: str) -> Deployment | None:
 
 
 async def _way_back(ports: Ports, service: str, deployment: Deployment | None) -> Workload:
-    """Blue as the log knows it, else the running workload that does not have the traffic."""
+    """Blue as the log knows it. Without a log, the newest running workload that is older than the one with the
+    traffic: it had the traffic before, while a younger one may be a green that was never verified."""
+    nothing = Refused(
+        f"service: no earlier version of {service!r} runs, so the traffic stays where it is",
+        hint="Start the daemon, then deploy an earlier version: bluegreen up",
+    )
+    candidates: Sequence[WorkloadStatus | None]
     if deployment is not None:
         if not deployment.can_roll_back or deployment.blue is None:
             raise Refused(
                 f"service: {service!r} has nothing to switch back to ({deployment.id} is {deployment.phase})",
                 hint="Start the daemon, then deploy an earlier version: bluegreen up",
             )
-        candidates = [deployment.blue]
+        candidates = [await ports.runtime.inspect(deployment.blue.id)]
     else:
-        route = (await ports.router.routes()).get(service)
-        with_traffic = {target.workload_id for target in route.targets} if route else set()
-        candidates = [
-            status.workload
-            for status in await ports.runtime.list()
-            if status.workload.service == service and status.workload.id not in with_traffic
-        ]
-    for workload in candidates:
-        status = await ports.runtime.inspect(workload.id)
+        candidates = await _older_than_the_active(ports, service)
+    for status in candidates:
         if status is not None and any(replica.listening for replica in status.replicas):
-            return workload
-    raise Refused(
-        f"service: no other version of {service!r} runs, so the traffic stays where it is",
-        hint="Start the daemon, then deploy an earlier version: bluegreen up",
-    )
+            return status.workload
+    raise nothing
+
+
+async def _older_than_the_active(ports: Ports, service: str) -> Sequence[WorkloadStatus]:
+    route = (await ports.router.routes()).get(service)
+    with_traffic = {target.workload_id for target in route.targets} if route else set()
+    own = [status for status in await ports.runtime.list() if status.workload.service == service]
+    began = min((status.created_at for status in own if status.workload.id in with_traffic), default=0.0)
+    older = [status for status in own if status.workload.id not in with_traffic and status.created_at < began]
+    return sorted(older, key=lambda status: status.created_at, reverse=True)

@@ -7,6 +7,7 @@ way back: a rollback moves the traffic first and is recorded as soon as that is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from bluegreen.domain.actions import (
     SwitchTraffic,
 )
 from bluegreen.domain.deployment import BEFORE_SWITCH, IN_PROGRESS, Deployment, Phase, apply, replay, route_of
-from bluegreen.domain.errors import BluegreenError, IllegalEvent, Refused, StoreError
+from bluegreen.domain.errors import BluegreenError, IllegalEvent, Refused, RouterError, StoreError
 from bluegreen.domain.model import Workload
 from bluegreen.domain.reconcile import reconcile
 from bluegreen.domain.service import ServiceSpec
@@ -284,7 +285,9 @@ class ServiceWatcher:
         self.reasons[deployment_id] = plan.reason
         rollback = next((event for event in plan.events if isinstance(event, e.RollbackRequested)), None)
         if rollback is not None and rollback.automatic:
-            await self.roll_back(deployment, rollback.cause, rollback.requested_by, automatic=True)
+            with contextlib.suppress(RouterError):
+                # It is recorded all the same, and the phase rolling_back tries until the router answers.
+                await self.roll_back(deployment, rollback.cause, rollback.requested_by, automatic=True)
             return True
         if plan.events:
             await self.record(deployment_id, plan.events)
