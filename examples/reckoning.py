@@ -49,14 +49,14 @@ def figures(report: TrafficReport, moves: Sequence[Move], rollback_seconds: floa
         Figure("requests sent", str(report.sent)),
         Figure("requests failed", str(report.failed - own), "0"),
         Figure(f"switch {to_good.old} → {to_good.new}: acknowledged after", _milliseconds(to_good)),
-        Figure(f"  requests on the old side ({to_good.old}) after the acknowledgement", str(late[0]), "0"),
+        Figure(f"  requests on the old side ({to_good.old}) after that", str(late[0]), "0"),
         Figure(f"rollback {from_good.old} → {from_good.new}: acknowledged after", _milliseconds(from_good)),
         Figure("  the whole command, from typing to its end", f"{rollback_seconds * 1000:.0f} ms"),
-        Figure(f"  requests on the old side ({from_good.old}) after the acknowledgement", str(late[1]), "0"),
+        Figure(f"  requests on the old side ({from_good.old}) after that", str(late[1]), "0"),
         Figure("requests on v2.1, which is broken", str(report.by_version.get("v2.1", 0)), "0"),
         Figure(f"errors of {to_faulty.new} itself under real traffic, counted apart", str(own)),
         Figure("  from the first of them to the automatic rollback", _noticed(report, to_faulty, from_faulty)),
-        Figure(f"  requests on the old side ({from_faulty.old}) after the acknowledgement", str(late[3]), "0"),
+        Figure(f"  requests on the old side ({from_faulty.old}) after that", str(late[3]), "0"),
     ]
 
 

@@ -47,8 +47,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class System:
-    """`configuration` is the text of bluegreen.toml with `{port}`, `{python}` and `{server}` left to be filled in
-    by `replace`, so that TOML braces stay as they are."""
+    """`configuration` is the text of bluegreen.toml, with `@port@`, `@python@`, `@server@` and `@models@` for what
+    only the machine it runs on knows."""
 
     def __init__(self, directory: Path, configuration: str, *, environment: Mapping[str, str] | None = None) -> None:
         self.directory = directory

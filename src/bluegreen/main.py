@@ -153,7 +153,7 @@ class Daemon:
 
     async def _shutdown(self, request: r.ShutdownRequest) -> MessageView:
         message = await prepare_shutdown(self.fleet, request)
-        self._router_goes_too = True
+        self._router_goes_too = not request.daemon_only
         # The answer goes out first: the door answers what is under way before it closes.
         self._stop.set()
         return message

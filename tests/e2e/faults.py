@@ -127,12 +127,17 @@ def haproxy_workers(system: System) -> list[psutil.Process]:
 
 
 def haproxy_shims(system: System) -> list[psutil.Process]:
-    replica = {process.pid for process in replica_shims(system)}
-    return [process for process in own_processes(system, "shim.py") if process.pid not in replica]
+    found = []
+    for process in own_processes(system, "shim.py"):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not any("process/shim.py" in word for word in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def kill_daemon(system: System) -> None:
-    process = psutil.Process(system.daemon_pid())
+    """Asks it nothing: a question may take as long as what it is stuck in."""
+    (process,) = own_processes(system, "bluegreen.main")
     process.kill()
     ended(process)
 

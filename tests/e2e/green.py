@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "inference-model"))
 
-from http_server import Request, Response, serve  # type: ignore[import-not-found]
+from http_server import Request, Response, serve
 
 LEAKED = "left-behind-by-green"
 WATCH_SECONDS = 0.02

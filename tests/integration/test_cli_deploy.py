@@ -328,4 +328,4 @@ def test_down_waits_for_the_daemon_to_end(config: Path) -> None:
         daemon_process.kill()
         daemon_process.wait()
     assert (result.returncode, result.stdout) == (0, "daemon, router and 2 workloads stop\n")
-    assert daemon.asked("shutdown") == [{"keep_workloads": True, "force": False}]
+    assert daemon.asked("shutdown") == [{"keep_workloads": True, "force": False, "daemon_only": False}]

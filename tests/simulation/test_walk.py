@@ -442,3 +442,22 @@ async def test_an_unhealthy_blue_after_a_rollback_keeps_green_for_a_person() -> 
         await world.until(Phase.ROLLED_BACK)
         assert await world.running() == {"app:v1"}
         assert "deploy-needs-attention" in [alert.name for alert in world.alerts.alerts]
+
+
+async def test_a_route_that_was_lost_is_set_again_at_the_next_start() -> None:
+    async with World() as world:
+        await world.first_version()
+        await world.fleet.close()
+        await world.router.configure([])
+        await world.restart()
+        assert (await world.router.routes())["app"].weights == {Color.BLUE: 100}
+        await world.to_monitoring()
+        assert world.active_image() == "app:v2"
+
+
+async def test_a_first_deployment_with_little_traffic_passes_on_its_health() -> None:
+    async with World() as world:
+        await world.deploy("app:v1")
+        await world.until(Phase.MONITORING)
+        world.serve("app:v1", requests=3)
+        await world.until(Phase.COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Awaitable, Callable
@@ -37,15 +38,24 @@ def _refuse_if_busy(watcher: ServiceWatcher) -> None:
         raise Refused(
             f"service: deployment {deployment.id} of {deployment.service!r} is {deployment.phase}, "
             "and a service has one deployment at a time",
-            hint=f"Watch it: bluegreen status {deployment.service}   "
-            f"End it: bluegreen {'abort' if deployment.phase in BEFORE_SWITCH else 'rollback'} {deployment.service}",
+            hint=f"Watch it: bluegreen status {deployment.service}   {_way_out(deployment)}",
         )
+
+
+def _way_out(deployment: Deployment) -> str:
+    if deployment.phase in BEFORE_SWITCH:
+        return f"End it: bluegreen abort {deployment.service}"
+    if deployment.can_roll_back:
+        return f"End it: bluegreen rollback {deployment.service}"
+    if deployment.phase is Phase.MONITORING:
+        return f"Accept it as it is: bluegreen promote {deployment.service}"
+    return "It ends by itself"
 
 
 async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     """Begins a deployment and returns at once. Refused while another one is under way, and for the same image."""
     steps = steps_of(request.strategy)
-    spec, image, blue = resolve(fleet, request)
+    spec, image, blue = await resolve(fleet, request)
     watcher = fleet.watchers[spec.name]
     _refuse_if_busy(watcher)
     if blue is not None and blue.image == image and not request.force:
@@ -74,8 +84,8 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
 async def status(fleet: Fleet, request: r.StatusRequest) -> v.StatusView:
     """Slots, route and deployment of one service or of all."""
     names = [fleet.spec(request.service).name] if request.service else list(fleet.specs)
-    health = await fleet.ports.router.health()
-    await fleet.view.refresh_for(names)
+    # Side by side: a router that hangs costs one patience, not two.
+    health, _ = await asyncio.gather(fleet.ports.router.health(), fleet.view.refresh_for(names))
     return v.StatusView(
         services=tuple(service_view(fleet, name) for name in names),
         router=health.detail,

@@ -16,11 +16,21 @@ from bluegreen.domain.strategy import steps_of
 from bluegreen.spec.overrides import apply_overrides
 
 
-def resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, str, Workload | None]:
+async def _blue_of(fleet: Fleet, service: str) -> Workload | None:
+    """What has the traffic: by the log; with an empty one (lost, begun anew) by the route and by what runs."""
+    last = fleet.watchers[service].last
+    if last is not None:
+        return last.active
+    await fleet.view.refresh_for([service])
+    route = fleet.view.route(service)
+    routed = {target.workload_id for target in route.targets if target.weight > 0} if route else set()
+    return next((status.workload for status in await fleet.ports.runtime.list() if status.workload.id in routed), None)
+
+
+async def resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, str, Workload | None]:
     """The spec green will run by, the full image reference, and blue. Raises UsageError, UnknownName."""
     spec = fleet.spec(request.service)
-    last = fleet.watchers[request.service].last
-    blue = last.active if last else None
+    blue = await _blue_of(fleet, request.service)
     if blue is not None:
         # The same size as what it replaces: only an override changes it in the course of a deployment.
         spec = replace(spec, replicas=blue.replicas, resources=blue.resources)
@@ -60,7 +70,7 @@ async def _requirements(fleet: Fleet, spec: ServiceSpec, blue: Workload | None) 
 async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
     """What a deployment would do, and whether its requirements hold. Changes nothing."""
     steps_of(request.strategy)
-    spec, image, blue = resolve(fleet, request)
+    spec, image, blue = await resolve(fleet, request)
     declared = fleet.spec(request.service)
     checks = await _requirements(fleet, spec, blue)
     color = blue.color.other if blue else Color.BLUE

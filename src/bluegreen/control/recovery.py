@@ -8,7 +8,7 @@ import logging
 from bluegreen.control.executor import launch_request
 from bluegreen.control.fleet import Fleet
 from bluegreen.domain import events as e
-from bluegreen.domain.deployment import Deployment, Phase, replay
+from bluegreen.domain.deployment import Deployment, Phase, replay, route_of
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Workload
 
@@ -60,10 +60,26 @@ async def _resume(fleet: Fleet, service: str) -> None:
             await observer.connect(monitor.workload)
         except BluegreenError as error:
             log.error("the router could not be told where %s is: %s", monitor.workload.id, error.message)
+    await _restore_route(fleet, service)
     for deployment in list(watcher.live.values()):
         detail = f"resumed in phase {deployment.phase}"
         await watcher.record(deployment.id, [e.ControllerRestarted(detail)])
     watcher.start()
+
+
+async def _restore_route(fleet: Fleet, service: str) -> None:
+    """A route that was lost with its file is set again to what the log says had the traffic and still runs."""
+    watcher, route = fleet.watchers[service], fleet.view.route(service)
+    active = watcher.last.active if watcher.last else None
+    monitor = fleet.observers[service].monitors.get(active.id) if active else None
+    if active is None or route is None or route.targets or monitor is None or monitor.status is None:
+        return
+    if any(replica.listening for replica in monitor.status.replicas):
+        log.warning("the route of %s was lost; sending its traffic to %s again", service, active.id)
+        try:
+            fleet.view.learn(await fleet.ports.router.switch({service: route_of(active)}))
+        except BluegreenError as error:
+            log.error("the route of %s could not be set again: %s", service, error.message)
 
 
 async def _report_orphans(fleet: Fleet) -> None:

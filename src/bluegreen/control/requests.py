@@ -65,8 +65,11 @@ class LogsRequest:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownRequest:
+    """`daemon_only` leaves router and workloads as they serve; `keep_workloads` stops the router too."""
+
     keep_workloads: bool = False
     force: bool = False
+    daemon_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ class RouterView:
             self._routes_known = True
         except BluegreenError as error:
             self._routes_known = False
+            # Its counters can't be read either; asking would only take as long again.
             log.warning("the router's routes can't be read: %s", error.message)
+            return
         # The time before the question: an answer is never believed to be newer than it is.
         asked_at = self._clock.monotonic()
         try:

@@ -18,13 +18,16 @@ async def prepare_shutdown(fleet: Fleet, request: ShutdownRequest) -> MessageVie
     """Refuses to stop workloads in the middle of a deployment; with kept workloads it goes on at the next start."""
     busy = [d for watcher in fleet.watchers.values() for d in watcher.live.values()]
     moving = [d for d in busy if d.phase in IN_PROGRESS or d.phase is Phase.ROLLING_BACK]
-    if moving and not request.keep_workloads and not request.force:
+    stays = request.keep_workloads or request.daemon_only
+    if moving and not stays and not request.force:
         listing = ", ".join(f"{d.id} ({d.phase})" for d in moving)
         raise Refused(
             f"deployments are under way: {listing}",
-            hint="Let them end, or: bluegreen down --keep-workloads (they go on at the next up), or --force",
+            hint="Let them end, or: bluegreen down --daemon-only (they go on at the next up), or --force",
         )
     await fleet.close()
+    if request.daemon_only:
+        return MessageView("the daemon stops; router and workloads go on serving. Start it again: bluegreen up")
     if request.keep_workloads:
         return MessageView("daemon and router stop; workloads go on, unreachable until: bluegreen up")
     stopped = await _stop_workloads(fleet)

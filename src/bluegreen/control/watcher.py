@@ -155,9 +155,12 @@ class ServiceWatcher:
         task = asyncio.create_task(self._record_rollback(deployment.id, events))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        recorded = asyncio.Event()
-        task.add_done_callback(lambda _: recorded.set())
-        await rest(self._clock, RECORD_PATIENCE_SECONDS, unless=recorded)
+        # Waited for directly: the answer goes out before the checks that the new phase begins with.
+        patience = asyncio.ensure_future(self._clock.sleep(RECORD_PATIENCE_SECONDS))
+        try:
+            await asyncio.wait({task, patience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
         if problem is not None:
             raise problem
         milliseconds = switched.milliseconds if switched else 0.0

@@ -68,7 +68,7 @@ class WorkloadHealth:
 
     @property
     def summary(self) -> str:
-        """`3/5 probes failed: HTTP 503 from 127.0.0.1:41233/health`, or how many replicas are healthy and why not all."""
+        """`3/5 probes failed: HTTP 503 from 127.0.0.1:41233/health`, or how many are healthy and why not all."""
         failures = sum(replica.failures for replica in self.replicas)
         checks = sum(replica.checks for replica in self.replicas)
         if failures and self.verdict is not Health.HEALTHY:

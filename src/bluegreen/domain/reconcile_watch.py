@@ -83,7 +83,7 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:
         return Plan(f"watching {judged} for {remaining:.0f} s more: {verdict.reason}", actions=sync)
-    if verdict.answer is Answer.PASS or (d.blue is None and verdict.requests == 0 and _healthy(d, seen)):
+    if verdict.answer is Answer.PASS or (d.blue is None and _healthy(d, seen)):
         return _passed(d, verdict)
     return Plan(
         f"holding: {verdict.reason}. Accept {judged} with: bluegreen promote {d.service}; "
@@ -93,7 +93,7 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
 
 
 def _healthy(d: Deployment, seen: Observation) -> bool:
-    """A first deployment has nothing to go back to: without traffic, health is all there is to know."""
+    """A first deployment has nothing to go back to: with too little traffic, health is all there is to know."""
     return d.green is not None and seen.is_healthy(d.green)
 
 

@@ -100,6 +100,13 @@ def down(
             help="Leave the services' processes running; nothing routes to them until the next `up`.",
         ),
     ] = False,
+    daemon_only: Annotated[
+        bool,
+        Parameter(
+            name="--daemon-only",
+            help="Leave router and processes as they are, serving; for upgrades. The next `up` takes them over.",
+        ),
+    ] = False,
     force: Annotated[bool, Parameter(name="--force", help="Also in the middle of a deployment.")] = False,
     as_json: o.Json = False,
     config: o.Config = o.CONFIG_DEFAULT,
@@ -114,7 +121,7 @@ def down(
             f"{command_line('up', config)} && {command_line('down', config)}"
         )
         raise
-    request = r.ShutdownRequest(keep_workloads, force)
+    request = r.ShutdownRequest(keep_workloads, force, daemon_only)
     raw = client.call_raw("shutdown", request, timeout_seconds=STOP_TIMEOUT_SECONDS)
     if not wait_for_end(pid, EXIT_TIMEOUT_SECONDS):
         raise BluegreenError(

@@ -21,7 +21,7 @@ def decode(view: type[View], data: object) -> View:
         raise BluegreenError(
             f"the daemon's answer is not a {view.__name__}: {error}",
             hint="Daemon and command line are of different versions? Restart the daemon: "
-            "bluegreen down --keep-workloads && bluegreen up",
+            "bluegreen down --daemon-only && bluegreen up",
         ) from error
     return decoded
 

@@ -19,6 +19,7 @@ from bluegreen.domain.errors import BluegreenError, UsageError
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1 << 20
+_OBJECT = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Endpoint:
         """Strict: no unknown parameters, no conversions. Raises UsageError naming each parameter."""
         try:
             parsed = self._request_adapter.validate_json(body or b"{}", strict=True)
-            given = TypeAdapter(dict[str, Any]).validate_json(body or b"{}")
+            given = _OBJECT.validate_json(body or b"{}")
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in error.errors()

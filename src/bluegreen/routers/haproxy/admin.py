@@ -40,6 +40,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class ServerLine:
+    backend: str
     name: str
     endpoint: Endpoint
     in_maintenance: bool
@@ -119,4 +120,6 @@ def _server_lines(answer: str) -> Iterator[ServerLine]:
         elif columns and len(fields) >= len(columns) - 1:
             row = dict(zip(columns, fields, strict=False))
             maintenance = bool(int(row["srv_admin_state"]) & _FORCED_MAINTENANCE)
-            yield ServerLine(row["srv_name"], Endpoint(row["srv_addr"], int(row["srv_port"])), maintenance)
+            yield ServerLine(
+                row["be_name"], row["srv_name"], Endpoint(row["srv_addr"], int(row["srv_port"])), maintenance
+            )

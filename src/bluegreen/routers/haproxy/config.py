@@ -11,23 +11,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bluegreen.domain.errors import ConfigurationError, UsageError
+from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Endpoint
 from bluegreen.domain.service import HealthCheck, ServiceSpec
-from bluegreen.routers.haproxy.routes import NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
+from bluegreen.routers.haproxy.hosts import host_maps
+from bluegreen.routers.haproxy.routes import DETOURS, NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
 from bluegreen.routers.haproxy.slots import Slots, grown, slot_count
 
 ROUTES_MAP = "routes.map"
 HOSTS_MAP = "hosts.map"
 SUFFIXES_MAP = "suffixes.map"
-ADMIN_SOCKET = "haproxy-admin.sock"
-MASTER_SOCKET = "haproxy-master.sock"
+ADMIN_SOCKET = "proxy.sock"
+MASTER_SOCKET = "master.sock"
 LISTENER_VARIABLE = "BLUEGREEN_LISTENER"
 COUNTERS = "counters"
 
-_SERVICE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
-_PATH = re.compile(r"/[!-~]*")
 _SERVER_LINE = re.compile(r"^  server r\d+ (\S+?):(\d+)( disabled)?$", re.MULTILINE)
 _DESCRIPTION_LINE = re.compile(r"^  description .*\n", re.MULTILINE)
 _NOWHERE = "127.0.0.1:1 disabled"
@@ -35,8 +33,10 @@ _NOWHERE = "127.0.0.1:1 disabled"
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """How the public side listens. `certificate` is the absolute path of a PEM file; TLS when it is set."""
+    """`run_directory` is where HAProxy's sockets go. `certificate` is the absolute path of a PEM file; TLS when it
+    is set."""
 
+    run_directory: str
     certificate: str = ""
     threads: int | None = None
     max_connections: int | None = None
@@ -62,7 +62,7 @@ def render(
 ) -> Rendered:
     """`slots` are the server lines that exist; a service has more when it asks for more replicas, never fewer.
     Raises ConfigurationError with everything that can't be routed."""
-    hosts, suffixes, default = _host_maps(services)
+    hosts, suffixes, default = host_maps(services)
     sections = [_head(settings), _frontend(settings, default, bool(suffixes)), _fixed_backends(len(services))]
     for spec in services:
         for color in Color:
@@ -90,10 +90,15 @@ def slots_of(config: str, service: str, color: Color) -> Slots | None:
     return None if bounds is None else _parse_slots(config[slice(*bounds)])
 
 
+def protocol_of(config: str, service: str) -> str:
+    bounds = _bounds(config, service, Color.BLUE)
+    return "h2c" if bounds is not None and " proto h2" in config[slice(*bounds)] else "http1"
+
+
 def all_slots(config: str) -> dict[tuple[str, Color], Slots]:
     found: dict[tuple[str, Color], Slots] = {}
     for section in config.split("\nbackend ")[1:]:
-        name = section.split(" ", 1)[0]
+        name = section.split(None, 1)[0]
         service, _, color = name.rpartition(".")
         if service:
             found[(service, Color(color))] = _parse_slots(section)
@@ -133,8 +138,9 @@ def quoted(text: str) -> str:
 
 
 def _head(settings: ProxySettings) -> str:
-    lines = ["# Written by bluegreen; changes are lost.", "global", "  master-worker", "  default-path config"]
-    lines.append(f"  stats socket unix@{ADMIN_SOCKET} mode 600 level admin expose-fd listeners")
+    lines = ["# Written by bluegreen; changes are lost.", "global", "  master-worker"]
+    admin_socket = quoted(f"unix@{settings.run_directory}/{ADMIN_SOCKET}")
+    lines.append(f"  stats socket {admin_socket} mode 600 level admin expose-fd listeners")
     lines.append(f"  hard-stop-after {settings.old_worker_deadline_seconds}s")
     if settings.threads:
         lines.append(f"  nbthread {settings.threads}")
@@ -154,6 +160,8 @@ def _head(settings: ProxySettings) -> str:
         "  timeout server 1h",
         "  timeout tunnel 1h",
         "  timeout client-fin 30s",
+        # After a reload the old process closes an idle connection with its next answer, not while a client writes.
+        "  option idle-close-on-response",
         "  balance leastconn",
         # Only what never reached a replica is sent again: a request may not be done twice.
         "  retries 3",
@@ -206,12 +214,25 @@ def _fixed_backends(services: int) -> str:
             f"backend {COUNTERS} from web",
             f"  stick-table type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store gpc(2),conn_cur",
             "",
+            # Requests of an old process, whose server lines can't be changed, to replicas that it does not know.
+            *_detour(DETOURS["http1"], ""),
+            *_detour(DETOURS["h2c"], " proto h2"),
             f"backend {NO_VERSION_BACKEND} from web",
             "  http-request return status 503 content-type text/plain hdr Retry-After 5"
             ' string "bluegreen: this service has no version yet\\n"',
             "",
         ]
     )
+
+
+def _detour(name: str, protocol: str) -> list[str]:
+    return [
+        f"backend {name} from web",
+        "  http-request set-dst var(txn.route),field(6,/)",
+        "  http-request set-dst-port var(txn.route),field(7,/)",
+        f"  server there 0.0.0.0:0{protocol}",
+        "",
+    ]
 
 
 def _backend(spec: ServiceSpec, color: Color, slots: Slots) -> str:
@@ -256,34 +277,3 @@ def _milliseconds(seconds: float) -> str:
 
 def _check_host(spec: ServiceSpec) -> str:
     return next((host.lower() for host in spec.hosts if "*" not in host), "localhost")
-
-
-def _host_maps(services: Sequence[ServiceSpec]) -> tuple[str, str, str]:
-    """Lines of the exact names and of the suffixes (the longest first: the first match wins), the `*` service."""
-    owners: dict[str, str] = {}
-    problems: list[str] = []
-    for spec in services:
-        if not _SERVICE.fullmatch(spec.name):
-            problems.append(f"services.{spec.name!r}: is not a service name")
-        if spec.health is not None and not _PATH.fullmatch(spec.health.path):
-            problems.append(f"services.{spec.name}.health.path: {spec.health.path!r} is not a path")
-        for host in dict.fromkeys(host.lower() for host in spec.hosts):
-            if host != "*" and not _HOST.fullmatch(host):
-                problems.append(f"services.{spec.name}.hosts: {host!r} is not a host name")
-            elif host in owners:
-                problems.append(f"services.{spec.name}.hosts: {host!r} belongs to {owners[host]!r} already")
-            else:
-                owners[host] = spec.name
-    if len({spec.name for spec in services}) != len(services):
-        problems.append("services: a name is there twice")
-    if problems:
-        raise ConfigurationError("the router's configuration", problems)
-    default = owners.pop("*", "")
-    suffixes = {host[1:]: name for host, name in owners.items() if host.startswith("*.")}
-    exact = {host: name for host, name in owners.items() if not host.startswith("*.")}
-    by_length = sorted(suffixes.items(), key=lambda item: (-len(item[0]), item[0]))
-    return _map_lines(sorted(exact.items())), _map_lines(by_length), default
-
-
-def _map_lines(pairs: Sequence[tuple[str, str]]) -> str:
-    return "".join(f"{key} {value}\n" for key, value in pairs)

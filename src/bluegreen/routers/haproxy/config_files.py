@@ -16,6 +16,7 @@ from bluegreen.routers.haproxy.config import (
     Rendered,
     all_slots,
     described,
+    protocol_of,
     render,
     slots_of,
     with_slots,
@@ -71,6 +72,12 @@ class ConfigFiles:
             config = described(config, now.hosts, now.suffixes)
         replaced = bool(endpoints) and not set(endpoints) & set(before)
         return EndpointChange(Rendered(config, now.hosts, now.suffixes), replaced, needs_reload)
+
+    def replicas(self, service: str, color: Color) -> tuple[tuple[Endpoint, ...], str]:
+        """The endpoints that a slot should have now, and the protocol they speak."""
+        config = self.current().config
+        slots = slots_of(config, service, color) or ()
+        return tuple(endpoint for endpoint in slots if endpoint is not None), protocol_of(config, service)
 
     def write(self, wanted: Rendered) -> None:
         """Only what differs. Raises RouterError."""

@@ -12,14 +12,15 @@ from bluegreen.routers.haproxy.admin import Worker
 from bluegreen.routers.haproxy.patience import RETURN_TIMEOUT_SECONDS, returning
 from bluegreen.routers.haproxy.route_book import RouteBook
 from bluegreen.routers.haproxy.routes import RouteEntry, merged, newest
-from bluegreen.routers.haproxy.runtime import HaproxyRuntime
+from bluegreen.routers.haproxy.runtime import HaproxyRuntime, Replicas
 
 
 class RouteMover:
     """Every method but the constructor is called with the directory's lock held."""
 
-    def __init__(self, book: RouteBook, haproxy: HaproxyRuntime) -> None:
+    def __init__(self, book: RouteBook, haproxy: HaproxyRuntime, replicas: Replicas) -> None:
         self._book = book
+        self._replicas = replicas
         self._haproxy = haproxy
 
     async def switch(
@@ -58,7 +59,7 @@ class RouteMover:
         async def apply() -> None:
             found = known.copy() or await self._haproxy.workers()
             known.clear()
-            await self._haproxy.apply_routes(table, changed, found)
+            await self._haproxy.apply_routes(table, changed, found, self._replicas)
 
         await returning(apply, RETURN_TIMEOUT_SECONDS)
 
@@ -78,7 +79,9 @@ class RouteMover:
         except RouterError as failure:
             restored = f"and the old route could not be put back on disk ({failure.message})"
         try:
-            await self._haproxy.apply_routes({**on_disk, **before}, list(before), await self._haproxy.workers())
+            await self._haproxy.apply_routes(
+                {**on_disk, **before}, list(before), await self._haproxy.workers(), self._replicas
+            )
         except RouterError:
             restored += ", HAProxy takes it when it runs"
         return RouterError(f"HAProxy did not confirm the route of {names}: {error.message}; {restored}")
@@ -89,6 +92,13 @@ class RouteMover:
         differing = {s: e for s, e in in_force.items() if s in on_disk and e.route != on_disk[s].route}
         if differing:
             await self._book.save({**on_disk, **differing}, durable=False)
+
+    async def renew_detours(self, service: str) -> None:
+        """After a slot got other replicas: processes that are leaving learn of them through the route."""
+        table = self._book.load()
+        old = [worker for worker in await self._haproxy.workers() if worker.old]
+        if old and service in table:
+            await self._haproxy.apply_routes(table, [service], old, self._replicas)
 
     async def write_unsaved(self) -> None:
         """Writes the routes that a full disk has kept from the file, and puts them in force again when HAProxy was
@@ -101,7 +111,7 @@ class RouteMover:
             behind = [s for s, e in table.items() if s in in_force and in_force[s].route != e.route]
             table = merged(table, {s: e for s, e in in_force.items() if s in table})
             if behind:
-                await self._haproxy.apply_routes(table, behind, await self._haproxy.workers())
+                await self._haproxy.apply_routes(table, behind, await self._haproxy.workers(), self._replicas)
         except RouterError:
             pass
         await self._book.save(table, durable=False)

@@ -51,11 +51,13 @@ class HaproxyRouter:
         self._settings = settings
         certificate = str(settings.certificate.absolute()) if settings.certificate else ""
         self._config = ConfigFiles(
-            self._directory, ProxySettings(certificate=certificate, threads=settings.threads), files or Files()
+            self._directory,
+            ProxySettings(str(run_directory.absolute()), certificate, settings.threads),
+            files or Files(),
         )
         self._book = RouteBook(self._directory / ROUTES_MAP, files or Files())
         self._haproxy = HaproxyRuntime(run_directory)
-        self._mover = RouteMover(self._book, self._haproxy)
+        self._mover = RouteMover(self._book, self._haproxy, self._config.replicas)
         self._lock = DirectoryLock(self._directory)
         self._supervisor = HaproxySupervisor(
             directory=self._directory,
@@ -218,7 +220,8 @@ class HaproxyRouter:
     async def _reload(self, fingerprint: str) -> None:
         # The old worker takes its counters with it when it ends; what is read now is not lost.
         await self._count(list(self._book.load()))
-        await self._haproxy.reload()
+        # After a reload that failed the master starts itself again, and is away for some milliseconds.
+        await returning(self._haproxy.reload, RETURN_TIMEOUT_SECONDS)
         loaded = (await returning(self._haproxy.info, RETURN_TIMEOUT_SECONDS)).get("description", "")
         if loaded != fingerprint:
             raise RouterError("HAProxy reloaded but runs another configuration", hint="See: bluegreen doctor")
@@ -237,6 +240,7 @@ class HaproxyRouter:
 
             async def apply() -> None:
                 await self._haproxy.apply_endpoints(service, color, endpoints)
+                await self._mover.renew_detours(service)
 
             await returning(apply, RETURN_TIMEOUT_SECONDS)
 

@@ -1,8 +1,9 @@
 """Route values as HAProxy reads them from its map, one line per service. Pure.
 
     SERVICE.blue/WORKLOAD/GENERATION/IN_BLUE/IN_GREEN                    all traffic to blue
-    SERVICE.blue/W1/GENERATION/IN_BLUE/IN_GREEN|70|SERVICE.green/W2      70 % to blue, the rest to green
+    SERVICE.blue/W1/GENERATION/IN_BLUE/IN_GREEN|70|SERVICE.green/W2/…    70 % to blue, the rest to green
     none/-/GENERATION/IN_BLUE/IN_GREEN                                   no version: 503
+    detour/WORKLOAD/GENERATION/IN_BLUE/IN_GREEN/ADDRESS/PORT             in an old process, see `encode`
 
 HAProxy uses the backend and the workload (which its counters are keyed by) and ignores the rest. IN_BLUE and
 IN_GREEN remember which workload last had traffic in each slot, so that a retained slot can still be counted.
@@ -15,10 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bluegreen.domain.errors import UsageError
-from bluegreen.domain.model import Color, Route, RouteTarget
+from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget
 
 NOTHING = "-"
 NO_VERSION_BACKEND = "none"
+DETOURS = {"http1": "detour", "h2c": "detour-h2c"}
+"""By protocol: the backend whose address is in the route. Has no dot, so it can't be a service's."""
 WORKLOAD_ID_MAX_LENGTH = 120
 
 _WORKLOAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -73,17 +76,31 @@ def backend_name(service: str, color: Color) -> str:
     return f"{service}.{color.value}"
 
 
-def encode(entry: RouteEntry) -> str:
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """One replica, for a process that does not know the slot's replicas."""
+
+    endpoint: Endpoint
+    protocol: str
+
+
+def encode(entry: RouteEntry, detours: Mapping[Color, Detour] | None = None) -> str:
+    """With `detours` for a process whose server lines are out of date: those slots are reached by address."""
     route = entry.route
     memory = f"{route.generation}/{entry.in_blue or NOTHING}/{entry.in_green or NOTHING}"
     if not route.targets:
         return f"{NO_VERSION_BACKEND}/{NOTHING}/{memory}"
-    first = route.targets[0]
-    value = f"{backend_name(route.service, first.color)}/{first.workload_id}/{memory}"
-    if len(route.targets) == 1:
-        return value
-    second = route.targets[1]
-    return f"{value}|{first.weight}|{backend_name(route.service, second.color)}/{second.workload_id}"
+    values = [
+        _encode_target(route.service, target, memory, (detours or {}).get(target.color)) for target in route.targets
+    ]
+    return values[0] if len(values) == 1 else f"{values[0]}|{route.targets[0].weight}|{values[1]}"
+
+
+def _encode_target(service: str, target: RouteTarget, memory: str, detour: Detour | None) -> str:
+    if detour is None:
+        return f"{backend_name(service, target.color)}/{target.workload_id}/{memory}"
+    where = f"{detour.endpoint.host}/{detour.endpoint.port}"
+    return f"{DETOURS[detour.protocol]}/{target.workload_id}/{memory}/{where}"
 
 
 def decode(service: str, value: str) -> RouteEntry:
@@ -93,7 +110,7 @@ def decode(service: str, value: str) -> RouteEntry:
     targets: tuple[RouteTarget, ...] = ()
     if rest:
         weight, other = rest
-        other_backend, other_id = other.split("/")
+        other_backend, other_id, *_ = other.split("/")
         share = int(weight)
         targets = (
             RouteTarget(_color(backend), workload_id, share),

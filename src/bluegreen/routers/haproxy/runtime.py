@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bluegreen.domain.errors import RouterError
 from bluegreen.domain.model import Color, Endpoint
 from bluegreen.routers.haproxy import admin
-from bluegreen.routers.haproxy.admin import RouterUnreachable, ServerLine, Worker
+from bluegreen.routers.haproxy.admin import RouterSilent, RouterUnreachable, ServerLine, Worker
 from bluegreen.routers.haproxy.config import ADMIN_SOCKET, COUNTERS, MASTER_SOCKET, ROUTES_MAP, address
 from bluegreen.routers.haproxy.counters import Reading
-from bluegreen.routers.haproxy.routes import RouteEntry, backend_name, encode, parse_table
+from bluegreen.routers.haproxy.routes import Detour, RouteEntry, backend_name, encode, parse_table
 from bluegreen.routers.haproxy.slots import Slots, assign
 
 RELOAD_TIMEOUT_SECONDS = 30.0
+FIRST_PATIENCE_SECONDS = 0.05
 _CHUNK_BYTES = 12_000
 """HAProxy takes at most one buffer (16 KiB) per command."""
 _KEYS_PER_QUESTION = 40
 _COMMANDS_PER_LINE = 60
-_GONE = "Can't find the target"
+_GONE = ("Can't find the target", "Can't connect to the target")
+
+
+_NEW_VERSION = re.compile(r"New version created: (\d+)")
+
+Replicas = Callable[[str, Color], tuple[Sequence[Endpoint], str]]
+"""Which replicas a slot should have now, and the protocol they speak."""
 
 
 class HaproxyRuntime:
@@ -60,11 +69,10 @@ class HaproxyRuntime:
         return parse_table(f"{service} {value}" for service, value in found.items())
 
     async def apply_routes(
-        self, table: Mapping[str, RouteEntry], changed: Sequence[str], workers: Sequence[Worker]
+        self, table: Mapping[str, RouteEntry], changed: Sequence[str], workers: Sequence[Worker], replicas: Replicas
     ) -> None:
         """Puts the routes of `changed` in force in these workers, atomically, and reads them back from each."""
-        apply = self._set_one if len(changed) == 1 else self._replace_all
-        await asyncio.gather(*(apply(worker, table, changed) for worker in workers))
+        await asyncio.gather(*(self._apply_routes_to(worker, table, changed, replicas) for worker in workers))
 
     async def counters(self, workload_ids: Sequence[str]) -> dict[int, dict[str, Reading]]:
         """By pid of every worker. Raises RouterError when one that runs can't be read."""
@@ -80,13 +88,46 @@ class HaproxyRuntime:
         }
 
     async def apply_endpoints(self, service: str, color: Color, endpoints: Sequence[Endpoint]) -> None:
-        """Makes the workers' server lines of one slot these endpoints, and reads them back."""
-        for worker in await self.workers():
-            await self._apply_endpoints_to(worker, backend_name(service, color), endpoints)
+        """Makes the server lines of one slot these endpoints, and reads them back. In the current worker only:
+        old ones reach new replicas by detour."""
+        worker, *_ = await self.workers()
+        await self._apply_endpoints_to(worker, backend_name(service, color), endpoints)
 
-    async def _set_one(self, worker: Worker, table: Mapping[str, RouteEntry], changed: Sequence[str]) -> None:
-        (service,) = changed
-        value = encode(table[service])
+    async def _apply_routes_to(
+        self, worker: Worker, table: Mapping[str, RouteEntry], changed: Sequence[str], replicas: Replicas
+    ) -> None:
+        values = {service: encode(table[service]) for service in changed}
+        if worker.old:
+            detours = await self._detours(worker, [table[service] for service in changed], replicas)
+            values.update({service: encode(table[service], found) for service, found in detours.items()})
+        if len(changed) == 1:
+            await self._set_one(worker, changed[0], values[changed[0]])
+        else:
+            await self._replace_all(worker, table, values)
+
+    async def _detours(
+        self, worker: Worker, entries: Sequence[RouteEntry], replicas: Replicas
+    ) -> dict[str, dict[Color, Detour]]:
+        """HAProxy refuses to change the servers of a process that is leaving ("Proxy is disabled"), but not its
+        routes. Where its servers are not those of now, the route names a replica itself."""
+        targets = [(entry.route.service, target.color) for entry in entries for target in entry.route.targets]
+        if not targets:
+            return {}
+        question = ";".join(f"show servers state {backend_name(*target)}" for target in targets)
+        if len(targets) > _KEYS_PER_QUESTION:
+            question = "show servers state"
+        known: dict[str, set[Endpoint]] = {}
+        for line in admin.parse_servers(await self._ask_worker(worker, question) or ""):
+            if not line.in_maintenance:
+                known.setdefault(line.backend, set()).add(line.endpoint)
+        found: dict[str, dict[Color, Detour]] = {}
+        for service, color in targets:
+            wanted, protocol = replicas(service, color)
+            if wanted and known.get(backend_name(service, color), set()) != set(wanted):
+                found.setdefault(service, {})[color] = Detour(wanted[0], protocol)
+        return found
+
+    async def _set_one(self, worker: Worker, service: str, value: str) -> None:
         answer = await self._ask_worker(
             worker, f"set map {ROUTES_MAP} {service} {value};get map {ROUTES_MAP} {service}"
         )
@@ -96,34 +137,34 @@ class HaproxyRuntime:
         if admin.parse_lookups(answer).get(service) != value:
             raise RouterError(f"HAProxy process {worker.pid} did not take the route of {service!r}: {answer.strip()}")
 
-    async def _replace_all(self, worker: Worker, table: Mapping[str, RouteEntry], changed: Sequence[str]) -> None:
-        prepared = await self._ask_worker(worker, f"prepare map {ROUTES_MAP}")
+    async def _replace_all(self, worker: Worker, table: Mapping[str, RouteEntry], changed: Mapping[str, str]) -> None:
+        prepared = await self._ask_worker(worker, f"prepare map {ROUTES_MAP};show map {ROUTES_MAP}")
         if prepared is None:
             return
-        version = prepared.strip().rpartition(" ")[2]
-        if not version.isdigit():
-            raise RouterError(f"HAProxy process {worker.pid} can't prepare routes: {prepared.strip()}")
-        for lines in _chunks([f"{service} {encode(entry)}\n" for service, entry in table.items()]):
-            answer = await self._ask_worker(worker, f"add map @{version} {ROUTES_MAP} <<\n{lines}\n", payload=True)
+        version = _NEW_VERSION.search(prepared)
+        if version is None:
+            raise RouterError(f"HAProxy process {worker.pid} can't prepare routes: {prepared.strip()[:200]}")
+        # Whatever else is in the map stays as it is: an old worker may have detours there.
+        kept = _pairs(prepared)
+        values = {**{service: encode(entry) for service, entry in table.items()}, **kept, **changed}
+        for lines in _chunks([f"{service} {value}\n" for service, value in values.items()]):
+            answer = await self._ask_worker(worker, f"add map @{version[1]} {ROUTES_MAP} <<\n{lines}\n", payload=True)
             if answer is not None and answer.strip():
-                raise RouterError(f"HAProxy process {worker.pid} did not take the routes: {answer.strip()}")
-        answer = await self._ask_worker(worker, f"commit map @{version} {ROUTES_MAP};show map {ROUTES_MAP}")
+                raise RouterError(f"HAProxy process {worker.pid} did not take the routes: {answer.strip()[:200]}")
+        answer = await self._ask_worker(worker, f"commit map @{version[1]} {ROUTES_MAP};show map {ROUTES_MAP}")
         if answer is None:
             return
-        in_force = dict(line.split(" ", 1) for line in admin.parse_map(answer))
-        for service in changed:
-            if in_force.get(service) != encode(table[service]):
+        in_force = _pairs(answer)
+        for service, value in changed.items():
+            if in_force.get(service) != value:
                 raise RouterError(f"HAProxy process {worker.pid} did not take the route of {service!r}")
 
     async def _apply_endpoints_to(self, worker: Worker, backend: str, wanted: Sequence[Endpoint]) -> None:
         question = f"show servers state {backend}"
         answer = await self._ask_worker(worker, question)
         lines = admin.parse_servers(answer or "")
-        if worker.old and not lines:
-            return
         slots = tuple(None if line.in_maintenance else line.endpoint for line in lines)
-        # An old worker may have fewer lines than replicas are wanted now: some are better than none.
-        target = assign(slots, wanted[: len(slots)] if worker.old else wanted)
+        target = assign(slots, wanted)
         if target is None:
             raise RouterError(f"{backend} has {len(slots)} server lines, {len(wanted)} endpoints don't fit")
         commands = server_commands(backend, lines, slots, target)
@@ -140,18 +181,35 @@ class HaproxyRuntime:
             raise RouterError(f"HAProxy process {worker.pid} did not take the endpoints of {backend}: it has {listing}")
 
     async def _ask_worker(self, worker: Worker, command: str, *, payload: bool = False) -> str | None:
-        """None when the worker, an old one, has ended meanwhile."""
-        separator = " " if payload else ";"
-        answer = await admin.ask(self._master_socket, f"@!{worker.pid}{separator}{command}")
-        if not answer or answer.startswith(_GONE):
-            return await self._unless_gone(worker, answer)
-        return answer
+        """None when the worker, an old one, has ended meanwhile.
 
-    async def _unless_gone(self, worker: Worker, answer: str) -> str | None:
+        The master passes commands on, and does not notice when an old worker ends without having taken one: then no
+        answer ever comes. So the question is repeated, as long as the worker is there; every command may be.
+        """
+        line = f"@!{worker.pid}{' ' if payload else ';'}{command}"
+        patience_seconds = FIRST_PATIENCE_SECONDS if worker.old else admin.ANSWER_TIMEOUT_SECONDS
+        deadline = time.monotonic() + admin.ANSWER_TIMEOUT_SECONDS
+        while True:
+            try:
+                answer = await admin.ask(self._master_socket, line, timeout_seconds=patience_seconds)
+                if answer and not answer.startswith(_GONE):
+                    return answer
+                await asyncio.sleep(0.002)
+            except RouterSilent:
+                patience_seconds = min(2 * patience_seconds, 1.0)
+            if not await self._is_there(worker):
+                return None
+            if time.monotonic() > deadline:
+                raise RouterSilent(
+                    f"HAProxy process {worker.pid} does not answer", hint=f"If it stays so, end it: kill {worker.pid}"
+                )
+
+    async def _is_there(self, worker: Worker) -> bool:
+        """Raises RouterUnreachable when the current worker is gone: then another one is about to come."""
         if any(known.pid == worker.pid for known in await self.workers()):
-            return answer
+            return True
         if worker.old:
-            return None
+            return False
         raise RouterUnreachable(f"HAProxy process {worker.pid} ended while it was being changed")
 
 
@@ -171,6 +229,11 @@ def server_commands(backend: str, lines: Sequence[ServerLine], before: Slots, af
         arriving.append(f"set server {server} addr {new.host} port {new.port}")
         arriving.append(f"set server {server} state ready")
     return arriving + leaving
+
+
+def _pairs(answer: str) -> dict[str, str]:
+    pairs = (line.partition(" ") for line in admin.parse_map(answer))
+    return {service: value for service, _, value in pairs}
 
 
 def _chunks(lines: Sequence[str]) -> list[str]:

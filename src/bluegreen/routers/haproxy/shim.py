@@ -7,7 +7,6 @@ new connections are refused at once, requests under way get `stop_grace_seconds`
 
 from __future__ import annotations
 
-import array
 import contextlib
 import ctypes
 import json
@@ -28,6 +27,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 TIDY_SECONDS = 10.0
 MOST_FILES = 1 << 20
 PR_SET_CHILD_SUBREAPER = 36
+SYS_PIDFD_GETFD = 438
 
 
 class BindFailed(Exception):
@@ -52,35 +52,15 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def inherit(admin_socket: str, port: int) -> socket.socket:
-    """Takes the listening socket from a HAProxy whose shim was killed, the way a reload does (`_getsocks`)."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(5)
-    connection.connect(admin_socket)
-    connection.sendall(b"_getsocks\n")
-    size = socket.CMSG_SPACE(254 * array.array("i").itemsize)
-    count = int.from_bytes(connection.recv(4), sys.byteorder)
-    descriptors: list[int] = []
-    while len(descriptors) < count:
-        data, ancillary, _, _ = connection.recvmsg(1 << 16, size)
-        if not data:
-            break
-        for _, _, payload in ancillary:
-            received = array.array("i")
-            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
-            descriptors += received
-        connection.sendall(b"\0")
-    connection.close()
-    found = None
-    for descriptor in descriptors:
-        candidate = socket.socket(fileno=descriptor)
-        if found is None and candidate.family != socket.AF_UNIX and candidate.getsockname()[1] == port:
-            found = candidate
-        else:
-            candidate.close()
-    if found is None:
-        raise BindFailed(f"0 the running HAProxy did not hand over its socket on port {port}")
-    return found
+def inherit(pid: int, variable: str) -> socket.socket | None:
+    """Copies the listening socket out of a HAProxy whose shim was killed. None when the kernel does not let us
+    (ptrace is restricted): then the socket is made anew when that HAProxy ends."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    number = next((int(v[len(variable) + 1 :]) for v in environment if v.startswith(variable.encode() + b"=")), -1)
+    pidfd = os.pidfd_open(pid)
+    descriptor: int = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, pidfd, number, 0)
+    os.close(pidfd)
+    return socket.socket(fileno=descriptor) if descriptor >= 0 else None
 
 
 class Shim:
@@ -88,6 +68,7 @@ class Shim:
         self.spec = spec
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self.listener: socket.socket | None = None
+        self.port: int = spec["port"]
         self.process: subprocess.Popen[bytes] | None = None
         self.master = 0
         self.pidfd = -1
@@ -108,19 +89,20 @@ class Shim:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        adopted = self.spec.get("adopt")
+        adopted = self.spec["adopt"]
         try:
             if adopted:
-                self.listener = inherit(self.spec["admin_socket"], self.spec["bound_port"])
+                self.port = self.spec["bound_port"]
+                self.listener = inherit(adopted["pid"], self.spec["listener_variable"])
                 self.watch(adopted["pid"])
             else:
-                self.listener = bind(self.spec["host"], self.spec["port"])
+                self.open()
         except (BindFailed, OSError) as error:
             self.report("failed", str(error))
             return 1
         while not self.stop_requests:
-            if not self.master:
-                self.start()
+            if not self.master and not self.start():
+                continue
             self.wait(TIDY_SECONDS)
             self.reap()
             self.tidy_log()
@@ -131,15 +113,27 @@ class Shim:
     def on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stop_requests += 1
 
-    def start(self) -> None:
-        assert self.listener is not None
+    def open(self) -> socket.socket:
+        if self.listener is None:
+            self.listener = bind(self.spec["host"], self.port)
+            self.port = self.listener.getsockname()[1]
+        return self.listener
+
+    def start(self) -> bool:
+        """False when the address was lost to somebody else (only after an adoption); tried again then."""
+        try:
+            listener = self.open()
+        except BindFailed as error:
+            self.report("restarting", str(error))
+            self.wait(0.5)
+            return False
         spec = self.spec
-        descriptor = self.listener.fileno()
+        descriptor = listener.fileno()
         log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self.process = subprocess.Popen(
                 [spec["binary"], "-W", "-S", f"unix@{spec['master_socket']},mode,600", "-f", spec["config"]],
-                cwd=spec["run_directory"],
+                cwd=spec["directory"],
                 env={**os.environ, spec["listener_variable"]: str(descriptor)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -150,7 +144,7 @@ class Shim:
         finally:
             os.close(log)
         self.watch(self.process.pid)
-        self.report("running")
+        return True
 
     def watch(self, pid: int) -> None:
         self.pidfd = os.pidfd_open(pid)
@@ -233,7 +227,7 @@ class Shim:
             "boot_id": self.boot_id,
             "host": self.spec["host"],
             "port": self.spec["port"],
-            "bound_port": self.listener.getsockname()[1] if self.listener and self.listener.fileno() >= 0 else 0,
+            "bound_port": self.port,
             "restarts": self.restarts,
             "last_exit": self.last_exit,
             "haproxy": None,

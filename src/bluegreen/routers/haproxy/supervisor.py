@@ -18,7 +18,7 @@ import psutil
 
 from bluegreen.domain.errors import RouterError
 from bluegreen.domain.model import Endpoint
-from bluegreen.routers.haproxy.config import ADMIN_SOCKET, LISTENER_VARIABLE, MASTER_SOCKET
+from bluegreen.routers.haproxy.config import LISTENER_VARIABLE, MASTER_SOCKET
 from bluegreen.routers.haproxy.process_identity import ProcessIdentity, boot_id
 
 START_TIMEOUT_SECONDS = 10.0
@@ -108,6 +108,11 @@ class HaproxySupervisor:
     async def start(self, binary: Path) -> None:
         """Starts shim and HAProxy; the caller waits until HAProxy answers. Raises RouterError when the address is
         taken, with the name of the process that has it when that can be seen."""
+        if "," in str(self.run_directory):
+            raise RouterError(
+                f"HAProxy can't have its sockets in {self.run_directory}: there is a comma in it",
+                hint="Choose another [daemon] state_dir",
+            )
         await self._launch(binary, None, 0)
 
     async def stop(self) -> None:
@@ -151,7 +156,7 @@ class HaproxySupervisor:
         try:
             child = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, and the child outlives the loop
                 [sys.executable, "-I", "-S", str(_SHIM), str(spec)],
-                cwd=self.run_directory,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -176,9 +181,8 @@ class HaproxySupervisor:
         return {
             "binary": str(binary),
             "config": str(self.directory / CONFIG_FILE),
-            "run_directory": str(self.run_directory),
-            "master_socket": MASTER_SOCKET,
-            "admin_socket": ADMIN_SOCKET,
+            "directory": str(self.directory),
+            "master_socket": str(self.run_directory / MASTER_SOCKET),
             "listener_variable": LISTENER_VARIABLE,
             "status": str(self.directory / STATUS_FILE),
             "log": str(self.directory / LOG_FILE),

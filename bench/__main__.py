@@ -1,0 +1,59 @@
+"""`python -m bench [NAME …]`: measures, and prints one table per figure."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+
+import psutil
+
+from bench import deploy_to_switched, proxy_cpu, start_up, switch_latency, zero_loss
+from bench.load import load_name
+from bench.table import Row, render
+
+FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
+    "zero_loss": zero_loss.measure,
+    "switch_latency": switch_latency.measure,
+    "proxy_cpu": proxy_cpu.measure,
+    "deploy_to_switched": deploy_to_switched.measure,
+    "start_up": start_up.measure,
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Exit code 0 when everything was measured, whatever came out; 1 when a figure broke down; 2 for a wrong name."""
+    if unknown := [name for name in names if name not in FIGURES]:
+        print(f"there is no figure {', '.join(unknown)}; there are: {', '.join(FIGURES)}", file=sys.stderr)
+        return 2
+    # Ended from outside, everything that was started ends too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # As on a user's machine: the second start does not compile.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    memory = psutil.virtual_memory().total / 2**30
+    print(
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, load before: {load}; Python {platform.python_version()}, "
+        f"Linux {platform.release()}; load generator: {load_name()}\n",
+        flush=True,
+    )
+    broken = 0
+    for name in names or FIGURES:
+        began = time.monotonic()
+        try:
+            rows = FIGURES[name]()
+        except Exception:
+            broken += 1
+            print(f"{name} could not be measured:", file=sys.stderr)
+            traceback.print_exc()
+            continue
+        print(render(f"{name} ({time.monotonic() - began:.0f} s)", rows) + "\n", flush=True)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
