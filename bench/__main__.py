@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from bench import deploy_to_switched, proxy_cpu, start_up, switch_latency, zero_loss
-from bench.load import load_name
+from bench.load import load_name, wrk_is_there
 from bench.table import Row, render
 
 FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
@@ -38,7 +38,8 @@ def main(names: Sequence[str]) -> int:
     memory = psutil.virtual_memory().total / 2**30
     print(
         f"{os.cpu_count()} cores, {memory:.0f} GiB, load before: {load}; Python {platform.python_version()}, "
-        f"Linux {platform.release()}; load generator: {load_name()}\n",
+        f"Linux {platform.release()}; load generator: {load_name()}"
+        f"{'' if wrk_is_there() else ' (wrk is not installed: apt-get install wrk)'}\n",
         flush=True,
     )
     broken = 0

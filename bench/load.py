@@ -49,7 +49,7 @@ def wrk_is_there() -> bool:
 
 
 def load_name() -> str:
-    return "wrk" if wrk_is_there() else "examples.traffic (wrk is not installed: apt-get install wrk)"
+    return "wrk" if wrk_is_there() else "examples.traffic"
 
 
 def start_load(url: str, *, connections: int = CONNECTIONS, threads: int = 2, close: bool = False) -> Load:

@@ -25,6 +25,7 @@ from bluegreen.control.operations import OPERATIONS
 from bluegreen.control.ports import AlertSink
 from bluegreen.control.recovery import recover
 from bluegreen.control.reloading import apply_configuration
+from bluegreen.control.router_keeper import RouterKeeper
 from bluegreen.control.shutdown import prepare_shutdown
 from bluegreen.control.views import MessageView, ReloadView, RollbackView
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
@@ -89,6 +90,7 @@ class Daemon:
         self._router_goes_too = False
         self.router = make_router(configuration)
         self.store = SqliteEventStore(event_log(configuration.daemon.state_dir))
+        self.keeper = RouterKeeper(self.router, SystemClock())
         self.prober = HttpProber(command_directory=configuration.base_directory)
         self.fleet = Fleet(
             Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock()),
@@ -107,8 +109,10 @@ class Daemon:
             await self._begin()
             door = Door(build_app(self._endpoints()), daemon_socket(self.configuration.daemon.state_dir))
             await door.open()
+            self.keeper.start()
             log.info("ready, listening on %s", self.configuration.router.listen)
             await self._stop.wait()
+            await self.keeper.stop()
             await door.close()
             await self.fleet.close()
             if self._router_goes_too:

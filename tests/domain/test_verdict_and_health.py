@@ -62,6 +62,13 @@ def test_a_flapping_replica_is_never_healthy_with_rise_two() -> None:
     assert health.verdict is Health.UNKNOWN
 
 
+def test_the_summary_says_why_green_is_not_healthy() -> None:
+    deaf = ReplicaHealth(last_detail="replica 0 does not listen on 127.0.0.1:9000 yet")
+    assert WorkloadHealth((deaf,)).summary == "0/1 replicas healthy: replica 0 does not listen on 127.0.0.1:9000 yet"
+    flapping = ReplicaHealth().after(False, "HTTP 500", rise=2, fall=3).after(True, "HTTP 200", rise=2, fall=3)
+    assert WorkloadHealth((flapping,)).summary == "1/2 probes failed: HTTP 500"
+
+
 def test_a_workload_is_healthy_only_when_all_replicas_are() -> None:
     good, bad, new = ReplicaHealth(Health.HEALTHY), ReplicaHealth(Health.UNHEALTHY), ReplicaHealth()
     assert WorkloadHealth((good, good)).verdict is Health.HEALTHY

@@ -358,7 +358,6 @@ def test_a_router_that_hangs_is_told_of_and_nothing_is_promoted_meanwhile(shared
     assert_settled(shared, version)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody restarts the router's shim while the daemon lives")
 def test_a_router_whose_shim_died_is_supervised_again_without_a_new_daemon(shared: System) -> None:
     """Also when no deployment is under way: else the next crash of HAProxy would end all traffic for good."""
     version, _ = _versions(shared)

@@ -461,3 +461,30 @@ async def test_a_first_deployment_with_little_traffic_passes_on_its_health() -> 
         await world.until(Phase.MONITORING)
         world.serve("app:v1", requests=3)
         await world.until(Phase.COMPLETED)
+
+
+async def test_a_rollback_asked_of_a_daemon_that_hung_is_not_carried_out_later() -> None:
+    async with World() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        request = r.ServiceRequest("app", "ada", expires_at=world.clock.now() + 3)
+        await world.clock.advance(10)
+        with pytest.raises(Refused, match="expires_at"):
+            await rollback(world.fleet, request)
+        assert world.active_image() == "app:v2"
+
+
+async def test_preflight_waits_a_moment_for_a_router_that_is_being_restarted() -> None:
+    async with World() as world:
+        await world.first_version()
+        world.router.alive = False
+        await world.deploy()
+        await world.clock.advance(2)
+        assert world.last().phase is Phase.PREFLIGHT
+        world.router.alive = True
+        await world.until(Phase.MONITORING)
+        world.serve("app:v2")
+        await world.until(Phase.COMPLETED)
+        world.router.alive = False
+        await world.deploy("app:v3")
+        assert "router" in (await world.until(Phase.FAILED)).cause

@@ -147,6 +147,8 @@ async def abort(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
 async def rollback(fleet: Fleet, request: r.ServiceRequest) -> v.RollbackView:
     """Back to the version before: by one switch while it runs, else by deploying it again."""
     watcher = fleet.watcher(request.service)
+    if request.expires_at is not None and fleet.ports.clock.now() > request.expires_at:
+        raise Refused("expires_at: this request is older than who asked was willing to wait; nothing was done")
     cause = request.reason or f"asked for by {request.requested_by or 'unknown'}"
     for deployment in reversed(list(watcher.live.values())):
         if deployment.phase in BEFORE_SWITCH:

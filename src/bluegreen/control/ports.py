@@ -128,6 +128,11 @@ class TrafficRouter(Protocol):
 
     async def health(self) -> RouterHealth: ...
 
+    async def keep(self) -> None:
+        """Brings back whatever keeps the router alive, when that is gone; cheap when all is well, called about once
+        a second. Raises RouterError when it could not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ServiceRequest:
+    """`expires_at` (seconds since the epoch) is for who asks with little patience: a daemon that hung and wakes up
+    later refuses the request instead of carrying out what was meant for another moment."""
+
     service: str
     requested_by: str = ""
     reason: str = ""
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

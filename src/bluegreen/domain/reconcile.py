@@ -26,6 +26,8 @@ from bluegreen.domain.service import HealthCheck, ServiceSpec
 from bluegreen.domain.strategy import targets_at
 
 MAX_SWITCH_ATTEMPTS = 3
+ROUTER_PATIENCE_SECONDS = 3.0
+"""How long preflight waits for a router that is just being started again."""
 
 
 def reconcile(deployment: Deployment, spec: ServiceSpec, observation: Observation) -> Plan:
@@ -90,6 +92,8 @@ def planned_green(deployment_id: str, image: str, version: str, blue: Workload |
 
 
 def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
+    if seen.router_problem and seen.elapsed_seconds < ROUTER_PATIENCE_SECONDS:
+        return Plan(f"waiting for the router: {seen.router_problem}")
     green = planned_green(d.id, d.image, d.image.rpartition(":")[2], d.blue, spec)
     occupant = seen.occupant(green.color)
     retained = occupant.workload if occupant else None

@@ -100,6 +100,9 @@ class FakeRouter:
         route = self._routes[service]
         return expected is not None and route == Route(service, expected + 1, _with_weight(wanted))
 
+    async def keep(self) -> None:
+        self._require_alive()
+
     def _require_alive(self) -> None:
         if not self.alive:
             raise RouterError("the router does not answer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -66,7 +67,7 @@ def rollback(
     Works without the daemon, too: when nobody answers within 3 seconds, the router is switched directly.
     """
     client = DaemonClient(config)
-    request = r.ServiceRequest(service, o.requested_by(), reason)
+    request = r.ServiceRequest(service, o.requested_by(), reason, expires_at=time.time() + HANGING_AFTER_SECONDS)
     try:
         raw = client.call_raw("rollback", request, timeout_seconds=HANGING_AFTER_SECONDS)
     except DaemonUnreachable as error:

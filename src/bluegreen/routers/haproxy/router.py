@@ -27,6 +27,8 @@ from bluegreen.routers.haproxy.supervisor import HaproxySupervisor
 from bluegreen.spec.configuration import RouterSettings
 
 READY_TIMEOUT_SECONDS = 10.0
+HOPELESS_RESTARTS = 3
+"""A HAProxy that was restarted this often while we wait for it will not come up."""
 HEAL_INTERVAL_SECONDS = 1.0
 
 T = TypeVar("T")
@@ -68,6 +70,7 @@ class HaproxyRouter:
         self._counters = TrafficCounters()
         self._counting = asyncio.Lock()
         self._heal_after = 0.0
+        self._services: tuple[ServiceSpec, ...] | None = None
 
     @property
     def listen(self) -> Endpoint:
@@ -80,6 +83,11 @@ class HaproxyRouter:
         """Starts HAProxy, or takes over the one that runs, and makes `services` known. Ready when it returns.
         Raises RouterError when there is no HAProxy, the address is taken, or it does not come up."""
         await _whole(self._start(services))
+
+    async def keep(self) -> None:
+        """A killed shim is replaced while its HAProxy goes on; without either, both are started anew."""
+        if self._services is not None and not self._supervisor.supervised:
+            await _whole(self._start(self._services))
 
     async def stop(self) -> None:
         """Stops HAProxy: new connections are refused, requests under way get the grace time. Routes stay on disk."""
@@ -153,7 +161,7 @@ class HaproxyRouter:
         if old := sum(worker.old for worker in workers):
             detail += f"; {old} old process{'es' if old > 1 else ''} finishing requests"
         if not self._supervisor.supervised:
-            detail += "; its shim is gone, so nobody restarts it when it dies (bluegreen up brings the shim back)"
+            detail += "; its shim is gone, so nobody restarts it when it dies (the daemon replaces the shim)"
         if self._book.unsaved is not None:
             detail += f"; the routes are in force but could not be written to {self._book.path}"
         return RouterHealth(True, detail)
@@ -178,8 +186,13 @@ class HaproxyRouter:
             await self._configure_locked(services)
 
     async def _until_ready(self) -> None:
+        before = self._restarts()
         try:
-            await returning(self._haproxy.workers, READY_TIMEOUT_SECONDS, give_up=self._hopeless)
+            await returning(
+                self._haproxy.workers,
+                READY_TIMEOUT_SECONDS,
+                give_up=lambda: self._restarts() >= before + HOPELESS_RESTARTS,
+            )
             await returning(self._haproxy.info, READY_TIMEOUT_SECONDS)
         except RouterUnreachable as error:
             await self._supervisor.stop()
@@ -188,15 +201,16 @@ class HaproxyRouter:
                 hint=f"Its log is {self._directory}/haproxy.log",
             ) from error
 
-    def _hopeless(self) -> bool:
+    def _restarts(self) -> int:
         status = self._supervisor.status()
-        return status is not None and status.restarts >= 3
+        return status.restarts if status is not None else 0
 
     async def _configure(self, services: Sequence[ServiceSpec]) -> None:
         async with self._lock:
             await self._configure_locked(services)
 
     async def _configure_locked(self, services: Sequence[ServiceSpec]) -> None:
+        self._services = tuple(services)
         planned = self._config.planned(services)
         in_force = await returning(self._haproxy.routes, RETURN_TIMEOUT_SECONDS)
         before = merged(self._book.load(), in_force)
