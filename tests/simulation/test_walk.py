@@ -14,6 +14,7 @@ from bluegreen.control.views import DeploymentView
 from bluegreen.domain.deployment import IN_PROGRESS, Phase, replay
 from bluegreen.domain.errors import Refused, StoreError, UnknownName, UsageError
 from bluegreen.domain.model import Color, Resources
+from bluegreen.domain.service import HealthCheck
 from bluegreen.runtimes.fake import Behavior
 from tests.simulation.world import World, service
 
@@ -488,3 +489,19 @@ async def test_preflight_waits_a_moment_for_a_router_that_is_being_restarted() -
         world.router.alive = False
         await world.deploy("app:v3")
         assert "router" in (await world.until(Phase.FAILED)).cause
+
+
+async def test_a_green_that_died_just_before_the_switch_gets_no_traffic() -> None:
+    """Its verdict is still good, for nobody has checked it since; the last look is made at the switch itself."""
+    async with World(service(health=HealthCheck(interval_seconds=30, rise=1, deadline_seconds=120))) as world:
+        await world.first_version()
+        manual = replace(world.specs["app"], policy=replace(service().policy, auto_promote=False))
+        world.fleet.specs["app"] = manual
+        await world.deploy()
+        await world.until(Phase.AWAITING_APPROVAL)
+        world.prober.sick.add("app:v2")
+        await promote(world.fleet, r.ServiceRequest("app", "ada"))
+        await world.clock.advance(10)
+        assert world.active_image() == "app:v1"
+        world.prober.sick.clear()
+        await world.until(Phase.MONITORING)

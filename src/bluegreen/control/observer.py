@@ -114,6 +114,7 @@ class Observer:
         began = self._phase_began.get(deployment.id, 0.0)
         capacity, problem = await self._requirements(deployment)
         await self._look_at_unseen()
+        await self._check_before_switch(deployment, began)
         return replace(
             self.snapshot(capacity=capacity, router_problem=problem),
             elapsed_seconds=self._clock.monotonic() - began,
@@ -154,6 +155,12 @@ class Observer:
         except BluegreenError as error:
             return capacity, error.message
         return capacity, "" if health.alive else health.detail or "the router does not answer"
+
+    async def _check_before_switch(self, deployment: Deployment, began: float) -> None:
+        """A verdict may be a whole interval old; the last look before the traffic moves is made at that moment."""
+        green = self.monitors.get(deployment.green.id) if deployment.green else None
+        if deployment.phase is Phase.SWITCHING and green is not None and green.looked_at < began:
+            await green.check_now()
 
     async def _look_at_unseen(self) -> None:
         """A monitor that was just made has seen nothing; absent must not be read as gone."""

@@ -136,50 +136,46 @@ class ServiceWatcher:
         return deployment
 
     async def roll_back(self, deployment: Deployment, cause: str, by: str, *, automatic: bool = False) -> Done:
-        """The traffic first, then the record. Neither a lock nor the log is waited for before the switch."""
+        """The traffic first, then the record: neither a lock nor the log is waited for before the switch. Raises
+        RouterError when the router did not switch; then it is tried until it does."""
         if not deployment.can_roll_back or deployment.blue is None:
             raise Refused(f"deployment {deployment.id} is {deployment.phase}: there is nothing to switch back to")
         if deployment.id in self._returning:
             return Done(deployment)
         self._returning.add(deployment.id)
-        switched: e.TrafficSwitched | None = None
-        problem: BluegreenError | None = None
+        events: list[e.Event] = [e.RollbackRequested(cause, by, automatic)]
         try:
-            action = SwitchTraffic(route_of(deployment.blue), None)
-            switched = await self._executor.switch(self.service, action)
+            switched = await self._executor.switch(self.service, SwitchTraffic(route_of(deployment.blue), None))
+            events.append(switched)
         except BluegreenError as error:
-            problem = error
             log.error("rollback of %s: the router did not switch, trying on: %s", deployment.id, error.message)
-        requested = e.RollbackRequested(cause, by, automatic)
-        events: list[e.Event] = [requested, switched] if switched else [requested]
-        task = asyncio.create_task(self._record_rollback(deployment.id, events))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+            raise
+        finally:
+            recording = asyncio.create_task(self._record_rollback(deployment.id, events))
+            self._background.add(recording)
+            recording.add_done_callback(self._background.discard)
         # Waited for directly: the answer goes out before the checks that the new phase begins with.
         patience = asyncio.ensure_future(self._clock.sleep(RECORD_PATIENCE_SECONDS))
         try:
-            await asyncio.wait({task, patience}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({recording, patience}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()
-        if problem is not None:
-            raise problem
-        milliseconds = switched.milliseconds if switched else 0.0
-        return Done(self.live.get(deployment.id, deployment), milliseconds, task.done() and task.result())
+        return Done(self.live.get(deployment.id, deployment), switched.milliseconds, recording.done())
 
-    async def _record_rollback(self, deployment_id: str, events: Sequence[e.Event]) -> bool:
+    async def _record_rollback(self, deployment_id: str, events: Sequence[e.Event]) -> None:
         """Until it is recorded the walk of this deployment rests, with the traffic where it belongs."""
         try:
             while True:
                 try:
                     await self.record(deployment_id, events)
-                    return True
+                    return
                 except StoreError as error:
                     self.reasons[deployment_id] = f"rolled back, not yet recorded: {error.message}"
                     log.error("rollback of %s is not recorded yet: %s", deployment_id, error.message)
                     await self._clock.sleep(1.0)
                 except IllegalEvent as error:
                     log.warning("rollback of %s needs no record: %s", deployment_id, error.message)
-                    return True
+                    return
         finally:
             self._returning.discard(deployment_id)
             self.wake()

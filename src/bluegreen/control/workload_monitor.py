@@ -43,6 +43,8 @@ class WorkloadMonitor:
         self.workload = workload
         self.status: WorkloadStatus | None = None
         self.seen_once = False
+        self.looked_at = 0.0
+        """When everything was last checked on demand, by the monotonic clock."""
         self._calm = False
         self._check = check
         self._protocol = protocol
@@ -71,6 +73,12 @@ class WorkloadMonitor:
             self._next_check.clear()
             self._hurry.set()
         self._calm = calm
+
+    async def check_now(self) -> None:
+        """One look with a check of every replica, due or not."""
+        self._next_check.clear()
+        self.looked_at = self._clock.monotonic()
+        await self.look()
 
     def start_over(self) -> None:
         """Forgets the checks so far: what is asked next is how the workload is now."""

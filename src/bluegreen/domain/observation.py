@@ -49,6 +49,16 @@ class Observation:
     def is_healthy(self, workload: Workload) -> bool:
         return self.health_of(workload).verdict is Health.HEALTHY
 
+    def is_ready(self, workload: Workload) -> bool:
+        """Healthy, and nothing speaks against it right now: every replica listens and passed its last check."""
+        status, health = self.status(workload), self.health_of(workload)
+        return (
+            status is not None
+            and health.verdict is Health.HEALTHY
+            and all(replica.listening for replica in status.replicas)
+            and not any(replica.failed_in_a_row for replica in health.replicas)
+        )
+
     def is_alive(self, workload: Workload) -> bool:
         """Whether at least one replica runs and listens."""
         status = self.status(workload)

@@ -198,12 +198,12 @@ def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
         return _failing(
             f"the route was changed by someone else (generation {seen.route.generation}, expected {d.generation})"
         )
-    if not seen.is_healthy(green):
-        if seen.health_of(green).verdict is Health.UNHEALTHY or _broken(d, spec, seen):
-            return _failing(
-                f"{green.label} became unhealthy before the switch: {seen.health_of(green).summary}{untouched(d)}"
-            )
-        return Plan(f"checking {green.label} once more: {seen.health_of(green).summary}")
+    if not seen.is_ready(green):
+        summary = seen.health_of(green).summary
+        late = seen.elapsed_seconds > (spec.health or HealthCheck()).deadline_seconds
+        if late or seen.health_of(green).verdict is Health.UNHEALTHY or _broken(d, spec, seen):
+            return _failing(f"{green.label} became unhealthy before the switch: {summary}{untouched(d)}")
+        return Plan(f"checking {green.label} once more: {summary}")
     if d.failures.get(SwitchTraffic.name, 0) >= MAX_SWITCH_ATTEMPTS:
         return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}{untouched(d)}")
     if (connect := connect_slot(green, seen)) is not None:

@@ -33,11 +33,12 @@ class Files:
             os.close(descriptor)
         temporary.replace(path)
         if durable:
-            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            _sync(path.parent)
+
+    def sync(self, path: Path) -> None:
+        """What `replace` did without `durable` survives a loss of power from now on."""
+        _sync(path)
+        _sync(path.parent)
 
     def overwrite(self, path: Path, data: bytes) -> None:
         """In place, where no new file can be made. The room is taken first, so that a full disk changes nothing."""
@@ -76,6 +77,14 @@ class CachedText:
         """Says what the caller has just written, so that it needn't be read."""
         found = self.path.stat()
         self._text, self._stamp = text, (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class DirectoryLock:

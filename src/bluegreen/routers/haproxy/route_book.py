@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,25 +33,39 @@ class RouteBook:
             self._entries = parse_table(text.splitlines())
         return merged(self._entries, self.unsaved) if self.unsaved else dict(self._entries)
 
-    async def save(self, entries: Mapping[str, RouteEntry], *, durable: bool) -> None:
-        """Replaces the file. When that fails: `durable` raises RouterError and the file is as it was; otherwise
-        it is overwritten in place, or else remembered as unsaved."""
+    async def save(self, entries: Mapping[str, RouteEntry]) -> None:
+        """Replaces the file and waits for the disk. Raises RouterError; then the file is as it was."""
+        text = self._render(entries)
+        try:
+            await asyncio.to_thread(self._files.replace, self.path, text.encode(), durable=True)
+        except OSError as error:
+            raise RouterError(
+                f"the routes can't be written to {self.path}: {error.strerror or error}; nothing was changed",
+                hint="Make room on the disk or make the directory writable, then try again",
+            ) from error
+        self._saved(entries, text)
+
+    def note(self, entries: Mapping[str, RouteEntry]) -> None:
+        """Replaces the file without waiting for the disk: every process reads it at once, `sync` makes it last. When
+        that fails it is overwritten in place, or else remembered as unsaved. No thread: it would cost more than the
+        writing, on the way back of all ways."""
         text = self._render(entries)
         data = text.encode()
         try:
-            await asyncio.to_thread(self._files.replace, self.path, data, durable=True)
-            self._saved(entries, text)
-        except OSError as error:
-            if durable:
-                raise RouterError(
-                    f"the routes can't be written to {self.path}: {error.strerror or error}; nothing was changed",
-                    hint="Make room on the disk or make the directory writable, then try again",
-                ) from error
             try:
-                await asyncio.to_thread(self._files.overwrite, self.path, data)
-                self._saved(entries, text)
+                self._files.replace(self.path, data, durable=False)
             except OSError:
-                self.unsaved = dict(entries)
+                self._files.overwrite(self.path, data)
+        except OSError:
+            self.unsaved = dict(entries)
+        else:
+            self._saved(entries, text)
+
+    async def sync(self) -> None:
+        """Makes what was noted survive a loss of power; until then the event log alone would know.
+        A disk that can't is no failure: every process reads the right file."""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._files.sync, self.path)
 
     def _saved(self, entries: Mapping[str, RouteEntry], text: str) -> None:
         self.unsaved = None

@@ -22,6 +22,7 @@ class RouteMover:
         self._book = book
         self._replicas = replicas
         self._haproxy = haproxy
+        self._syncing: set[asyncio.Future[None]] = set()
 
     async def switch(
         self, targets: Mapping[str, Sequence[RouteTarget]], expected: Mapping[str, int], durable: bool
@@ -36,17 +37,30 @@ class RouteMover:
                 raise UnknownName(f"router: there is no service {service!r}", hint="See: bluegreen services")
             current[service] = entry
         wanted = generations.next_entries(current, targets, expected)
-        await self._book.save({**on_disk, **wanted}, durable=durable)
+        table = {**on_disk, **wanted}
+        if durable:
+            await self._book.save(table)
         try:
-            await self._put_in_force({**on_disk, **wanted}, list(wanted), workers)
+            await self._put_in_force(table, list(wanted), workers)
         except RouterError as error:
+            if not durable:
+                self._book.note(table)
             raise await self._unconfirmed(error, on_disk, {**current, **in_force}, durable) from error
+        if not durable:
+            # The traffic first, the file after it: a full or hanging disk does not hold up the way back.
+            self._book.note(table)
+            self._sync_later()
         return {service: entry.route for service, entry in wanted.items()}
+
+    def _sync_later(self) -> None:
+        task = asyncio.ensure_future(self._book.sync())
+        self._syncing.add(task)
+        task.add_done_callback(self._syncing.discard)
 
     async def _workers_and_routes(self, services: Sequence[str]) -> tuple[Sequence[Worker], dict[str, RouteEntry]]:
         """Nothing while HAProxy is down: then the file alone tells."""
         try:
-            return await asyncio.gather(self._haproxy.workers(), self._haproxy.routes_of(services))
+            return await self._haproxy.routes_of(services)
         except RouterError:
             return [], {}
 
@@ -74,7 +88,7 @@ class RouteMover:
                 written = f"nor could it be written to {self._book.path}"
             return RouterError(f"HAProxy did not confirm the route of {names}: {error.message}; {written}")
         try:
-            await self._book.save({**on_disk, **before}, durable=True)
+            await self._book.save({**on_disk, **before})
             restored = "the old route was put back"
         except RouterError as failure:
             restored = f"and the old route could not be put back on disk ({failure.message})"
@@ -91,7 +105,7 @@ class RouteMover:
         in_force, on_disk = await self._haproxy.routes(), self._book.load()
         differing = {s: e for s, e in in_force.items() if s in on_disk and e.route != on_disk[s].route}
         if differing:
-            await self._book.save({**on_disk, **differing}, durable=False)
+            self._book.note({**on_disk, **differing})
 
     async def renew_detours(self, service: str) -> None:
         """After a slot got other replicas: processes that are leaving learn of them through the route."""
@@ -114,4 +128,4 @@ class RouteMover:
                 await self._haproxy.apply_routes(table, behind, await self._haproxy.workers(), self._replicas)
         except RouterError:
             pass
-        await self._book.save(table, durable=False)
+        self._book.note(table)

@@ -179,7 +179,7 @@ class HaproxyRouter:
                 program = binary.find_binary(self._settings.haproxy)
                 await binary.read_version(program)
                 planned = self._config.planned(services)
-                await self._book.save(_routes_for(services, self._book.load()), durable=True)
+                await self._book.save(_routes_for(services, self._book.load()))
                 self._config.write(planned)
                 await self._supervisor.start(program)
                 await self._until_ready()
@@ -217,7 +217,7 @@ class HaproxyRouter:
         wanted = _routes_for(services, before)
         loaded = (await self._haproxy.info()).get("description", "")
         if wanted != before or self._book.unsaved is not None:
-            await self._book.save(wanted, durable=True)
+            await self._book.save(wanted)
         if loaded == planned.fingerprint and set(wanted) == set(in_force):
             self._config.write(planned)
             return
@@ -228,7 +228,7 @@ class HaproxyRouter:
         except RouterError:
             # A HAProxy that is restarted must find something that it can run.
             self._config.write(kept)
-            await self._book.save(before, durable=False)
+            self._book.note(before)
             raise
 
     async def _reload(self, fingerprint: str) -> None:
@@ -248,7 +248,7 @@ class HaproxyRouter:
             entry = entries.get(service)
             if entry is not None and change.replaced and not entry.route.sends_to(color) and entry.occupant(color):
                 # Another workload moves in: what the last one counted is not its doing.
-                await self._book.save({**entries, service: entry.without_occupant(color)}, durable=False)
+                self._book.note({**entries, service: entry.without_occupant(color)})
             if change.needs_reload:
                 await self._reload(change.rendered.fingerprint)
 

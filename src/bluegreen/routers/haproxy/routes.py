@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget
@@ -103,6 +104,7 @@ def _encode_target(service: str, target: RouteTarget, memory: str, detour: Detou
     return f"{DETOURS[detour.protocol]}/{target.workload_id}/{memory}/{where}"
 
 
+@lru_cache(maxsize=16_384)
 def decode(service: str, value: str) -> RouteEntry:
     """Raises ValueError when the value is not one of ours."""
     first, *rest = value.split("|")
