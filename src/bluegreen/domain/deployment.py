@@ -91,7 +91,7 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
 class Deployment:
     """One walk from the active version to a new one.
 
-    `seen` holds what happened since the phase began (event kinds; alerts as `alert:<name>`); `failures`
+    `seen` holds what happened since the phase began (event kinds, `alert:<name>`, `done:<action>`); `failures`
     counts failed attempts of each action in this phase. Times are seconds since the epoch.
     """
 
@@ -231,6 +231,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
             return replace(d, seen=d.seen | {f"alert:{event.name}"})
         case e.ActionStarted(action="stop"):
             return replace(d, seen=d.seen | {"stopping"})
+        case e.ActionSucceeded():
+            return replace(d, seen=d.seen | {f"done:{event.action}"})
         case e.ActionFailed():
             failures = {**d.failures, event.action: d.failures.get(event.action, 0) + 1}
             return replace(d, failures=failures, last_error={**d.last_error, event.action: event.error})

@@ -119,7 +119,8 @@ def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     ]
     if occupants:
         return Plan(f"waiting for the retained {', '.join(occupants)} to drain and stop")
-    if seen.status(green) is not None:
+    # A start that was cut short may have left a part of it: only one that came to its end counts.
+    if seen.status(green) is not None and f"done:{StartWorkload.name}" in d.seen:
         return Plan(f"{green.label} is started", events=(e.GreenStarted(tuple(map(str, seen.endpoints(green)))),))
     return Plan(f"starting {green.image} as {green.color}", actions=(StartWorkload(green),))
 
