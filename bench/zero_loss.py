@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from examples.system import System
+from examples.system import System, monotonic_of
 from examples.traffic import SteadyTraffic, TrafficReport
 
 from bench.fast_service import FIRST, SECOND, SERVICE, fast_system
@@ -87,17 +87,13 @@ def _there(system: System, walks: Walks, version: str, until_phase: str, **overr
         for event in system.events(deployment)
         if event["kind"] == "action_started" and event["data"]["action"] == "switch"
     ]
-    walks.switching(_monotonic(float(started[0]["at"])))
+    walks.switching(monotonic_of(float(started[0]["at"])))
     walks.switched(_switched_at(system, deployment, 0), version)
     return deployment
 
 
 def _switched_at(system: System, deployment: str, occurrence: int) -> float:
     return system.switched_at(deployment, occurrence)
-
-
-def _monotonic(at: float) -> float:
-    return at - (time.time() - time.monotonic())
 
 
 async def _under_load(system: System, count: int) -> tuple[Walks, list[LoadReport], list[TrafficReport]]:

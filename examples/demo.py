@@ -22,6 +22,7 @@ from rich.text import Text
 
 from examples.reckoning import Move, figures, table
 from examples.stage import SERVICE, DemoFailed, Stage
+from examples.system import monotonic_of
 from examples.timeline import Mark, strip
 from examples.traffic import SteadyTraffic, TrafficReport
 
@@ -116,7 +117,7 @@ class Demo:
         if occurrence is None:
             occurrence = 0 if new == deployment["version"] else len(found) - 1
         event = found[occurrence]
-        move = Move(old, new, event["at"] - (time.time() - time.monotonic()), event["data"]["milliseconds"])
+        move = Move(old, new, monotonic_of(event["at"]), event["data"]["milliseconds"])
         self.moves.append(move)
         return move
 

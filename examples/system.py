@@ -152,7 +152,7 @@ class System:
     def switched_at(self, deployment: str, occurrence: int = 0) -> float:
         """When a switch had been acknowledged, as `time.monotonic()`: the log has it in wall-clock time."""
         found = [event for event in self.events(deployment) if event["kind"] == "traffic_switched"]
-        return float(found[occurrence]["at"]) - (time.time() - time.monotonic())
+        return monotonic_of(float(found[occurrence]["at"]))
 
     # -- processes -----------------------------------------------------------------------------------------------
 
@@ -171,6 +171,12 @@ class System:
             if str(self.directory).encode() in seen and containing.encode() in command and state not in "ZX":
                 found.append(int(entry.name))
         return found
+
+
+def monotonic_of(wall: float) -> float:
+    """A moment of the log as `time.monotonic()`. A process that is interrupted between reading both clocks gets an
+    offset that is too small, never one that is too large: the largest of some is right."""
+    return wall - max(time.time() - time.monotonic() for _ in range(20))
 
 
 def until(

@@ -63,7 +63,11 @@ def render(
     """`slots` are the server lines that exist; a service has more when it asks for more replicas, never fewer.
     Raises ConfigurationError with everything that can't be routed."""
     hosts, suffixes, default = host_maps(services)
-    sections = [_head(settings), _frontend(settings, default, bool(suffixes)), _fixed_backends(len(services))]
+    sections = [
+        _head(settings),
+        _frontend(settings, default, bool(hosts), bool(suffixes)),
+        _fixed_backends(len(services)),
+    ]
     for spec in services:
         for color in Color:
             known = slots.get((spec.name, color), ())
@@ -174,27 +178,22 @@ def _head(settings: ProxySettings) -> str:
     return "\n".join(lines)
 
 
-def _frontend(settings: ProxySettings, default: str, has_suffixes: bool) -> str:
+def _frontend(settings: ProxySettings, default: str, has_names: bool, has_suffixes: bool) -> str:
     tls = f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1" if settings.certificate else ""
-    missing = "!{ var(txn.service) -m found }"
-    host = "req.hdr(host),host_only,lower"
     lines = ["frontend public from web", f'  bind "fd@${{{LISTENER_VARIABLE}}}"{tls}']
-    lines.append(f"  http-request set-var(txn.service) {host},map_str({HOSTS_MAP})")
-    if has_suffixes:
-        lines.append(f"  http-request set-var(txn.service) {host},map_end({SUFFIXES_MAP}) if {missing}")
-    if default:
-        lines.append(f"  http-request set-var(txn.service) str({default}) if {missing}")
-    lines.append(
-        "  http-request return status 404 content-type text/plain"
-        f' string "bluegreen: no service is configured for this host\\n" if {missing}'
-    )
+    service = "var(txn.service)"
+    if default and not has_names and not has_suffixes:
+        # One service for every host: its name need not be looked up for each request.
+        service = f"str({default})"
+    else:
+        lines += _service_lookup(default, has_suffixes)
     lines += [
-        f"  http-request set-var(txn.route) var(txn.service),map_str({ROUTES_MAP},{NO_VERSION_BACKEND}/-/0/-/-)",
-        # BLUE|70|GREEN: the weight must become an integer before rand() can be compared with it.
-        "  acl split var(txn.route) -m sub |",
-        "  http-request set-var(txn.share) var(txn.route),field(2,|),add(0) if split",
-        "  http-request set-var(txn.draw) rand(100),sub(txn.share) if split",
-        "  http-request set-var(txn.route) var(txn.route),field(3,|) if split { var(txn.draw) -m int ge 0 }",
+        f"  http-request set-var(txn.route) {service},map_str({ROUTES_MAP},{NO_VERSION_BACKEND}/-/0/-/-)",
+        # BLUE|70|GREEN: the weight must become an integer before rand() can be compared with it. A route to one
+        # slot has no second field, so that nothing is set and the next two rules are nearly free.
+        "  http-request set-var(txn.share) var(txn.route),field(2,|),add(0)",
+        "  http-request set-var(txn.draw) rand(100),sub(txn.share) if { var(txn.share) -m found }",
+        "  http-request set-var(txn.route) var(txn.route),field(3,|) if { var(txn.draw) -m int ge 0 }",
         f"  http-request track-sc0 var(txn.route),field(2,/) table {COUNTERS}",
         f"  http-request set-header X-Forwarded-Proto {'https' if tls else 'http'}",
         "  option forwardfor",
@@ -205,6 +204,23 @@ def _frontend(settings: ProxySettings, default: str, has_suffixes: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _service_lookup(default: str, has_suffixes: bool) -> list[str]:
+    """Host header to service: the exact name, then the longest suffix, then the service for all the rest."""
+    missing = "!{ var(txn.service) -m found }"
+    host = "req.hdr(host),host_only,lower"
+    lines = [f"  http-request set-var(txn.service) {host},map_str({HOSTS_MAP})"]
+    if has_suffixes:
+        lines.append(f"  http-request set-var(txn.service) {host},map_end({SUFFIXES_MAP}) if {missing}")
+    if default:
+        lines.append(f"  http-request set-var(txn.service) str({default}) if {missing}")
+    else:
+        lines.append(
+            "  http-request return status 404 content-type text/plain"
+            f' string "bluegreen: no service is configured for this host\\n" if {missing}'
+        )
+    return lines
 
 
 def _fixed_backends(services: int) -> str:
