@@ -16,6 +16,7 @@ import pytest
 
 from bluegreen.domain.errors import ConfigurationError, RouterError, StaleRoute
 from bluegreen.domain.model import Color, Endpoint, RouteTarget
+from bluegreen.domain.service import HealthCheck
 from bluegreen.routers.haproxy.binary import find_binary, read_version
 from bluegreen.routers.haproxy.files import Files
 from bluegreen.routers.haproxy.runtime import HaproxyRuntime
@@ -89,6 +90,31 @@ async def world() -> AsyncIterator[World]:
             await world.router.set_endpoints("app", Color.GREEN, [two.endpoint])
             await world.router.switch(TO_BLUE)
             yield world
+
+
+async def test_a_switch_to_replicas_that_haproxy_still_holds_for_down_finds_them_up() -> None:
+    """They came back a moment ago: our probes know, HAProxy's own checks (here fifty in a row) do not yet."""
+    patient = replace(service("app"), health=HealthCheck(interval_seconds=0.1, timeout_seconds=1, rise=50, fall=2))
+    with HttpBackend("one") as one, HttpBackend("two") as two:
+        async with haproxy_place() as place:
+            world = World(place, FullDisk())
+            await world.router.start([patient])
+            await world.router.set_endpoints("app", Color.BLUE, [one.endpoint])
+            await world.router.set_endpoints("app", Color.GREEN, [two.endpoint])
+            await world.router.switch(TO_GREEN)
+            assert await world.get() == "two"
+            two.healthy = False
+
+            async def down() -> bool:
+                async with httpx.AsyncClient() as client:
+                    answer = await client.get(f"http://{world.router.listen}/", headers={"Host": "app.example"})
+                return answer.status_code == 503
+
+            await until(down, "HAProxy holds it for down")
+            two.healthy = True
+            await world.router.switch(TO_BLUE)
+            await world.router.switch(TO_GREEN)
+            assert await world.get() == "two"
 
 
 @pytest.mark.parametrize("victim", ["master", "worker"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet
-from bluegreen.domain.capacity import Requirement, needed_text, requirements
+from bluegreen.domain.capacity import Requirement, counted, needed_text, requirements
 from bluegreen.domain.deployment import Phase
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, ImageReference, Workload
@@ -86,8 +86,8 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
             notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
     policy = spec.policy
     steps = (
-        f"start {image} as {color}: {spec.replicas} replicas ({needed_text(spec.resources)})",
-        f"verify {color}: health of every replica, {len(spec.smoke)} smoke tests",
+        f"start {image} as {color}: {counted(spec.replicas, 'replica')} ({needed_text(spec.resources)})",
+        f"verify {color}: health of every replica, {counted(len(spec.smoke), 'smoke test')}",
         *(() if policy.auto_promote else (f"wait for: bluegreen promote {spec.name}",)),
         f"switch 100 % of the traffic to {color}",
         f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",

@@ -72,6 +72,11 @@ def _room(spec: ServiceSpec, capacity: Capacity | None, retained: Workload | Non
     return Requirement(name, True, f"{spec.replicas} x ({needed_text(spec.resources)}) fits")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def needed_text(resources: Resources) -> str:
     """`4 GPUs, 2 CPUs, 1024 MB`, only what is reserved."""
     parts = [
@@ -121,6 +126,6 @@ def _blue_runs(blue: Workload, observation: Observation) -> Requirement:
     return Requirement(
         "running version identified",
         True,
-        f"{blue.id}: {blue.image}, {blue.replicas} replicas ({needed_text(blue.resources)}), "
+        f"{blue.id}: {blue.image}, {counted(blue.replicas, 'replica')} ({needed_text(blue.resources)}), "
         + ("running" if alive else "NOT running: a rollback will not be possible"),
     )

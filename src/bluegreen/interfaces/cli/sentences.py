@@ -26,7 +26,9 @@ def _requested(data: Data) -> str:
 
 
 def _preflight(data: Data) -> str:
-    return f"all {len(data['checks'])} requirements are met{_after(data.get('blue_found'), '; the version before: ')}"
+    found = str(data.get("blue_found") or "")
+    before = "" if found.startswith("first deployment") else "the version before: "
+    return f"all {len(data['checks'])} requirements are met{_after(found, f'; {before}')}"
 
 
 def _switched(data: Data) -> str:

@@ -15,7 +15,7 @@ from bluegreen.routers.haproxy.admin import RouterSilent, RouterUnreachable, Ser
 from bluegreen.routers.haproxy.config import ADMIN_SOCKET, COUNTERS, MASTER_SOCKET, ROUTES_MAP, address
 from bluegreen.routers.haproxy.counters import Reading
 from bluegreen.routers.haproxy.routes import Detour, RouteEntry, backend_name, encode, parse_table
-from bluegreen.routers.haproxy.slots import Slots, assign
+from bluegreen.routers.haproxy.slots import Slots, assign, slot_count
 
 RELOAD_TIMEOUT_SECONDS = 30.0
 FIRST_PATIENCE_SECONDS = 0.05
@@ -114,9 +114,12 @@ class HaproxyRuntime:
         if worker.old:
             detours = await self._detours(worker, [table[service] for service in changed], replicas)
             values.update({service: encode(table[service], found) for service, found in detours.items()})
+        revivals = [] if worker.old else [x for service in changed for x in revived(table[service], replicas)]
         if len(changed) == 1:
-            await self._set_one(worker, changed[0], values[changed[0]])
+            await self._set_one(worker, changed[0], values[changed[0]], revivals)
         else:
+            for start in range(0, len(revivals), _COMMANDS_PER_LINE):
+                await self._ask_worker(worker, ";".join(revivals[start : start + _COMMANDS_PER_LINE]))
             await self._replace_all(worker, table, values)
 
     async def _detours(
@@ -141,10 +144,9 @@ class HaproxyRuntime:
                 found.setdefault(service, {})[color] = Detour(wanted[0], protocol)
         return found
 
-    async def _set_one(self, worker: Worker, service: str, value: str) -> None:
-        answer = await self._ask_worker(
-            worker, f"set map {ROUTES_MAP} {service} {value};get map {ROUTES_MAP} {service}"
-        )
+    async def _set_one(self, worker: Worker, service: str, value: str, first: Sequence[str]) -> None:
+        commands = [*first, f"set map {ROUTES_MAP} {service} {value}", f"get map {ROUTES_MAP} {service}"]
+        answer = await self._ask_worker(worker, ";".join(commands))
         if answer is None or (worker.old and "entry not found" in answer):
             # An old worker that does not know the service has no requests for it.
             return
@@ -230,6 +232,18 @@ class HaproxyRuntime:
         if worker.old:
             return False
         raise RouterUnreachable(f"HAProxy process {worker.pid} ended while it was being changed")
+
+
+def revived(entry: RouteEntry, replicas: Replicas) -> list[str]:
+    """Who decided to move the traffic has just seen these replicas healthy. HAProxy's own checks go at their own pace
+    and may still hold one for down that has come back: then it would answer 503. If it is right after all, it takes
+    the replica out again after `fall` checks."""
+    commands = []
+    for target in entry.route.targets:
+        endpoints, _ = replicas(entry.route.service, target.color)
+        backend = backend_name(entry.route.service, target.color)
+        commands += [f"set server {backend}/r{n} health up" for n in range(1, slot_count(len(endpoints)) + 1)]
+    return commands
 
 
 def server_commands(backend: str, lines: Sequence[ServerLine], before: Slots, after: Slots) -> list[str]:
