@@ -114,7 +114,9 @@ class HaproxyRuntime:
         if worker.old:
             detours = await self._detours(worker, [table[service] for service in changed], replicas)
             values.update({service: encode(table[service], found) for service, found in detours.items()})
-        revivals = [] if worker.old else [x for service in changed for x in revived(table[service], replicas)]
+        revivals: list[str] = []
+        if not worker.old and len(changed) <= _KEYS_PER_QUESTION:
+            revivals = [command for service in changed for command in revived(table[service], replicas)]
         if len(changed) == 1:
             await self._set_one(worker, changed[0], values[changed[0]], revivals)
         else:
@@ -237,10 +239,12 @@ class HaproxyRuntime:
 def revived(entry: RouteEntry, replicas: Replicas) -> list[str]:
     """Who decided to move the traffic has just seen these replicas healthy. HAProxy's own checks go at their own pace
     and may still hold one for down that has come back: then it would answer 503. If it is right after all, it takes
-    the replica out again after `fall` checks."""
+    the replica out again after `fall` checks. Not for large groups, where it would take longer than the switch."""
     commands = []
     for target in entry.route.targets:
         endpoints, _ = replicas(entry.route.service, target.color)
+        if not endpoints:
+            continue
         backend = backend_name(entry.route.service, target.color)
         commands += [f"set server {backend}/r{n} health up" for n in range(1, slot_count(len(endpoints)) + 1)]
     return commands
