@@ -14,31 +14,32 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bluegreen.alerts.log import LogSink
-from bluegreen.alerts.webhook import WebhookSink
+from bluegreen.alerts.build import make_sinks
 from bluegreen.control import requests as r
 from bluegreen.control.alerting import AlertDesk
 from bluegreen.control.clock import SystemClock
 from bluegreen.control.direct import direct
 from bluegreen.control.fleet import Fleet, Ports
-from bluegreen.control.operations import OPERATIONS
-from bluegreen.control.ports import AlertSink
+from bluegreen.control.gate import Gate
+from bluegreen.control.operations import Operation
 from bluegreen.control.recovery import recover
 from bluegreen.control.reloading import apply_configuration
 from bluegreen.control.router_keeper import RouterKeeper
+from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.shutdown import prepare_shutdown
 from bluegreen.control.views import MessageView, ReloadView, RollbackView
+from bluegreen.domain.access import Scope
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
 from bluegreen.domain.model import Resources
-from bluegreen.interfaces.http.app import Endpoint, build_app
-from bluegreen.interfaces.http.server import Door
+from bluegreen.doors import Doors
 from bluegreen.probes.http import HttpProber
 from bluegreen.routers.haproxy.router import HaproxyRouter
 from bluegreen.runtimes.process.machine import detect_resources
 from bluegreen.runtimes.process.runtime import ProcessRuntime
 from bluegreen.spec.configuration import Configuration
 from bluegreen.spec.loading import load
-from bluegreen.spec.paths import daemon_socket, event_log, run_directory
+from bluegreen.spec.paths import audit_log, event_log, run_directory
+from bluegreen.stores.audit import AuditFile
 from bluegreen.stores.sqlite import SqliteEventStore
 
 log = logging.getLogger("bluegreen")
@@ -59,11 +60,6 @@ def make_runtime(configuration: Configuration) -> ProcessRuntime:
     return ProcessRuntime(
         configuration.daemon.state_dir / "runtime", base_directory=configuration.base_directory, capacity=capacity
     )
-
-
-def make_sinks(configuration: Configuration) -> Sequence[AlertSink]:
-    url = configuration.alerts.resolve(os.environ)
-    return [LogSink(), *([WebhookSink(url)] if url else [])]
 
 
 def prepare_state_directory(configuration: Configuration) -> None:
@@ -95,8 +91,14 @@ class Daemon:
         self.fleet = Fleet(
             Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock()),
             configuration.services,
-            AlertDesk(make_sinks(configuration), SystemClock()),
+            AlertDesk(make_sinks(configuration, os.environ), SystemClock(), self.store, self.store),
             listen=str(configuration.router.listen),
+        )
+        state = configuration.daemon.state_dir
+        self.fleet.policy = configuration.policy
+        self.fleet.secrets = EnvironmentSecrets(state / "secrets")
+        self.gate = Gate(
+            self.fleet, audit=AuditFile(audit_log(state)), clock=SystemClock(), more=self._own_operations()
         )
 
     async def run(self) -> None:
@@ -107,13 +109,14 @@ class Daemon:
         await self.store.open()
         try:
             await self._begin()
-            door = Door(build_app(self._endpoints()), daemon_socket(self.configuration.daemon.state_dir))
-            await door.open()
+            doors = Doors(self.gate, self.configuration)
+            await doors.open()
             self.keeper.start()
             log.info("ready, listening on %s", self.configuration.router.listen)
             await self._stop.wait()
             await self.keeper.stop()
-            await door.close()
+            await doors.close()
+            await self.gate.close()
             await self.fleet.close()
             if self._router_goes_too:
                 await self.router.stop()
@@ -126,36 +129,38 @@ class Daemon:
         found_running = (await self.router.health()).alive
         await self.router.start(list(self.configuration.services.values()))
         try:
+            self.fleet.alerts.start()
             await recover(self.fleet)
+            await self.fleet.rules.load()
+            self.fleet.metrics.start()
+            self.fleet.rules.start()
         except BaseException:
             await self.fleet.close()
             if not found_running:
                 await self.router.stop()
             raise
 
-    def _endpoints(self) -> dict[str, Endpoint]:
-        endpoints = {
-            operation.name: Endpoint(
-                operation.name,
-                lambda request, run=operation.run: run(self.fleet, request),  # type: ignore[misc]
-                operation.request,
-                operation.response,
-            )
-            for operation in OPERATIONS.values()
-        }
-        endpoints["reload"] = Endpoint("reload", self._reload, r.NoRequest, ReloadView)
-        endpoints["shutdown"] = Endpoint("shutdown", self._shutdown, r.ShutdownRequest, MessageView)
-        return endpoints
+    def _own_operations(self) -> dict[str, Operation]:
+        """What is done to the daemon itself."""
+        reload = Operation("reload", "bluegreen_reload", "reload", self._reload, r.NoRequest, ReloadView, Scope.ADMIN)
+        shutdown = Operation(
+            "shutdown", "", "down", self._shutdown, r.ShutdownRequest, MessageView, Scope.ADMIN, destructive=True
+        )
+        return {operation.name: operation for operation in (reload, shutdown)}
 
-    async def _reload(self, _: r.NoRequest) -> ReloadView:
+    async def _reload(self, _fleet: Fleet, _: r.NoRequest) -> ReloadView:
+        """Applies the changed configuration file without touching traffic; says what needs a restart. Refused when a
+        change would touch the traffic of a version that runs."""
         changed = load(self.configuration.path)
-        sinks = make_sinks(changed)
+        sinks = make_sinks(changed, os.environ)
         view = await apply_configuration(self.fleet, self.configuration, changed)
         self.fleet.alerts.sinks = sinks
+        self.fleet.policy = changed.policy
         self.configuration = changed
         return view
 
-    async def _shutdown(self, request: r.ShutdownRequest) -> MessageView:
+    async def _shutdown(self, _fleet: Fleet, request: r.ShutdownRequest) -> MessageView:
+        """Ends the daemon; what goes with it is said by the request. Only for the owner's command line."""
         message = await prepare_shutdown(self.fleet, request)
         self._router_goes_too = not request.daemon_only
         # The answer goes out first: the door answers what is under way before it closes.

@@ -193,6 +193,8 @@ def _of_type(hint: Any) -> st.SearchStrategy[Any]:
         return st.floats(allow_nan=False, allow_infinity=False)
     if hint is str:
         return st.text(alphabet=st.characters(codec=None))  # lone surrogates too: logs hold any bytes
+    if hint == (float | None):
+        return st.none() | _of_type(float)
     if hint == (Workload | None):
         return st.none() | _of_type(Workload)
     if hint is Workload:

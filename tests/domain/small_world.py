@@ -242,7 +242,7 @@ def _reported(world: World, action: Action) -> tuple[e.Event, ...]:
         case ConnectSlot():
             return ()
         case RaiseAlert(name, severity, message):
-            return (e.AlertRaised(name, severity, message),)
+            return (e.AlertRaised(name, severity, message, alert_id=action.id_in(world.deployment.id)),)
         case RunSmokeTests():
             return (started, succeeded, e.SmokePassed())
         case CollectLogs():

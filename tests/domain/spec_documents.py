@@ -32,6 +32,34 @@ memory_mb = 65536
 [alerts]
 webhook_url_env = "ALERT_URL"
 
+[[alerts.sink]]
+kind = "webhook"
+name = "pager"
+url_env = "PAGER_URL"
+secret_env = "PAGER_SECRET"
+min_severity = "critical"
+
+[[alerts.sink]]
+kind = "alertmanager"
+url = "http://alertmanager.example:9093"
+
+[[alerts.sink]]
+kind = "file"
+path = "alerts.jsonl"
+
+[api]
+listen = "0.0.0.0:8443"
+certificate = "tls/api.pem"
+origins = ["https://Console.example.com"]
+hosts = ["Deploy.example.com", "10.0.0.7"]
+requests_per_second = 20
+burst = 40
+max_body_bytes = 65536
+
+[policy]
+images = ["registry/*", "api:v?"]
+orphan_seconds = 600
+
 [services.inference-model]
 hosts = ["API.example.com", "*.models.example.com", "*"]
 image = "registry/inference-model:v1.9"
@@ -78,6 +106,7 @@ max_error_rate = 0.05
 min_requests = 5
 max_restarts = 1
 auto_promote = false
+approval_timeout_seconds = 600
 auto_rollback = false
 poll_seconds = 0.1
 """

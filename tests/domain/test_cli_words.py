@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from bluegreen.domain.deployment import Deployment, apply, requested
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Color, Resources, RouteTarget, Workload
 from bluegreen.interfaces.cli import reference
-from bluegreen.interfaces.cli.app import NAMES, build
+from bluegreen.interfaces.cli.app import PATHS, build
 from bluegreen.interfaces.cli.daemon_process import last_error
 from bluegreen.interfaces.cli.decoding import decode
 from bluegreen.interfaces.cli.doctor import Finding
@@ -164,9 +165,10 @@ def test_docs_cli_is_written_from_the_commands() -> None:
     written = (DOCS / "cli.md").read_text()
     assert written == reference.text(), "run: python -m bluegreen.interfaces.cli.reference > docs/cli.md"
     app = build()
-    for name in NAMES:
+    for path in PATHS:
+        name, command = " ".join(path), functools.reduce(lambda group, word: group[word], path, app)
         section = written.partition(f"## bluegreen {name}\n")[2].partition("\n## ")[0]
-        for argument in app[name].assemble_argument_collection(default_parameter=app.default_parameter):
+        for argument in command.assemble_argument_collection(default_parameter=app.default_parameter):
             assert argument.parameter.help, f"{name} {argument.names} is not described"
             for option in argument.names:
                 assert not option.startswith("-") or option in section

@@ -92,8 +92,17 @@ def test_the_table_speaks_only_of_events_that_exist() -> None:
 
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
-def test_nothing_happens_after_the_end(phase: Phase) -> None:
-    assert not [kind for source, kind in TRANSITIONS if source is phase]
+def test_after_the_end_nothing_happens_but_the_end_of_the_version_that_was_left(phase: Phase) -> None:
+    assert {kind: target for (source, kind), target in TRANSITIONS.items() if source is phase} == {
+        e.WorkloadStopped.kind: phase
+    }
+
+
+def test_a_version_that_was_stopped_on_purpose_is_active_no_more() -> None:
+    ended = walked(len(WALK))
+    assert ended.active == GREEN
+    stopped = apply(ended, 99.0, e.WorkloadStopped(GREEN.id))
+    assert (stopped.phase, stopped.active, stopped.standby) == (ended.phase, None, None)
 
 
 def test_who_is_active_changes_with_the_switch_and_back() -> None:
@@ -142,7 +151,7 @@ def test_any_sequence_of_events_is_either_legal_or_refused_without_a_trace(kinds
             continue
         assert (before.phase, kind) in TRANSITIONS
         assert deployment.phase is TRANSITIONS[(before.phase, kind)]
-        assert not before.phase.terminal
+        assert not before.phase.terminal or kind == e.WorkloadStopped.kind
         assert (deployment.ended_at is not None) == deployment.phase.terminal
         if deployment.switched and not before.switched:
             assert kind == e.TrafficSwitched.kind

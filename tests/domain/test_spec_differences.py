@@ -65,3 +65,23 @@ def test_secrets_are_not_shown() -> None:
         "services.api.env.TOKEN: changed (from the next deployment on)",
         "services.api.env.GONE: removed (from the next deployment on)",
     }
+
+
+def test_sinks_are_told_apart_by_their_names() -> None:
+    sink = '\n[[alerts.sink]]\nkind = "webhook"\nname = "{}"\nurl = "https://a/{}"\nmin_severity = "{}"'
+    old = parsed(SMALL + sink.format("pager", "old-secret", "info") + sink.format("gone", "old-secret", "info"))
+    new = parsed(SMALL + sink.format("chat", "new-secret", "info") + sink.format("pager", "new-secret", "critical"))
+    result = differences(old, new)
+    assert "secret" not in "".join(result.applied).replace("secret_env", "")
+    assert set(result.applied) == {
+        "alerts.sink.pager.url: changed",
+        'alerts.sink.pager.min_severity: "info" → "critical"',
+        "alerts.sink.gone: removed",
+        "alerts.sink.chat: added",
+    }
+    assert result.needs_restart == ()
+
+
+def test_the_first_sink_is_a_difference_too() -> None:
+    new = parsed(SMALL + '\n[[alerts.sink]]\nkind = "file"\npath = "a"')
+    assert set(differences(parsed(SMALL), new).applied) == {"alerts.sink: added"}

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from bluegreen.domain.errors import ConfigurationError
 from bluegreen.domain.model import Endpoint, Resources
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
-from bluegreen.spec.configuration import AlertSettings, CapacitySettings, DaemonSettings, RouterSettings
+from bluegreen.spec.alert_settings import SinkSettings
+from bluegreen.spec.configuration import (
+    AlertSettings,
+    ApiSettings,
+    CapacitySettings,
+    DaemonSettings,
+    PolicySettings,
+    RouterSettings,
+)
 from bluegreen.spec.convert import to_table
 from bluegreen.spec.keys import configuration_keys
 from bluegreen.spec.loading import load
@@ -35,7 +43,24 @@ def test_every_key_arrives() -> None:
         threads=2,
     )
     assert configuration.capacity == CapacitySettings(8, 16.0, 65536)
-    assert configuration.alerts == AlertSettings(webhook_url_env="ALERT_URL")
+    assert configuration.alerts == AlertSettings(
+        webhook_url_env="ALERT_URL",
+        sinks=(
+            SinkSettings("webhook", "pager", url_env="PAGER_URL", secret_env="PAGER_SECRET", min_severity="critical"),
+            SinkSettings("alertmanager", "alertmanager", url="http://alertmanager.example:9093"),
+            SinkSettings("file", "file", path=BASE / "alerts.jsonl"),
+        ),
+    )
+    assert configuration.api == ApiSettings(
+        listen=Endpoint("0.0.0.0", 8443),
+        certificate=BASE / "tls/api.pem",
+        origins=("https://console.example.com",),
+        hosts=("deploy.example.com", "10.0.0.7"),
+        requests_per_second=20.0,
+        burst=40,
+        max_body_bytes=65536,
+    )
+    assert configuration.policy == PolicySettings(("registry/*", "api:v?"), 600.0)
     assert configuration.services == {
         "inference-model": ServiceSpec(
             name="inference-model",
@@ -66,7 +91,7 @@ def test_every_key_arrives() -> None:
                 ),
                 SmokeTest(name="script", command=("./smoke.sh", "--fast")),
             ),
-            policy=Policy(10.0, 20.0, 30.0, 0.05, 5, 1, False, False, 0.1),
+            policy=Policy(10.0, 20.0, 30.0, 0.05, 5, 1, False, 600.0, False, 0.1),
         )
     }
 

@@ -12,6 +12,7 @@ from bluegreen.spec.problems import MAX_PROBLEMS
 from tests.domain.spec_documents import parsed
 
 HEAD = '[services.api]\nhosts = ["*"]\ncommand = ["./api"]\n'
+SINK = "[[alerts.sink]]\nkind = "
 SMOKE = HEAD + "[[services.api.smoke]]\n"
 OTHER = '[services.web]\nhosts = ["*"]\ncommand = ["./web"]\n'
 REQUEST = 'request = "GET /"\n'
@@ -204,6 +205,41 @@ def problems_of(text: str) -> list[str]:
             "alerts: has both webhook_url and webhook_url_env; choose one",
         ),
         (
+            SINK + '"pigeon"',
+            'alerts.sink[0].kind: must be "webhook", "alertmanager", "apprise" or "file", got "pigeon"',
+        ),
+        (SINK + '"webhook"', "alerts.sink[0]: needs a url or a url_env"),
+        (
+            SINK + '"apprise"\nurl = "slack://hunter2"\nurl_env = "A"',
+            "alerts.sink[0]: has both url and url_env; choose one",
+        ),
+        (
+            SINK + '"webhook"\nurl = "slack://hunter2"',
+            "alerts.sink[0].url: must be an http:// or https:// address",
+        ),
+        (
+            SINK + '"apprise"\nurl = "hunter2"',
+            "alerts.sink[0].url: must be an address with a scheme, such as https:// or mailto://",
+        ),
+        (SINK + '"file"', "alerts.sink[0].path: is missing: a sink of the kind file needs one"),
+        (SINK + '"file"\npath = "a"\nurl_env = "A"', 'alerts.sink[0].url_env: does not go with kind = "file"'),
+        (
+            SINK + '"alertmanager"\nurl_env = "A"\nsecret_env = "B"',
+            'alerts.sink[0].secret_env: does not go with kind = "alertmanager"',
+        ),
+        (
+            SINK + '"file"\npath = "a"\n[[alerts.sink]]\nkind = "file"\npath = "b"',
+            'alerts.sink[1].name: "file" is already the name of sink[0]',
+        ),
+        (
+            SINK + '"file"\npath = "b"\nname = "log"',
+            'alerts.sink[0].name: "log" is already the name of the daemon\'s log',
+        ),
+        (
+            '[alerts]\nwebhook_url = "https://a/b"\n' + SINK + '"webhook"\nurl_env = "A"',
+            'alerts.sink[0].name: "webhook" is already the name of alerts.webhook_url',
+        ),
+        (
             HEAD + "replicas = 2\ngpus = 4\n[capacity]\ngpus = 4",
             "services.api.gpus: 2 × 4 is more than capacity.gpus (4); it can never start",
         ),
@@ -267,9 +303,11 @@ def test_secrets_are_not_repeated() -> None:
         + REQUEST
         + 'headers = { Authorization = ["hunter2"] }\nbody = ["hunter2"]\n'
         + '[services.api.env]\nTOKEN = ["hunter2"]\nOTHER = "hunter2{"'
+        + '\n[[alerts.sink]]\nkind = "apprise"\nurl = "hunter2"\n'
+        + '[[alerts.sink]]\nkind = "alertmanager"\nurl = ["hunter2"]'
     )
     problems = problems_of(text)
-    assert len(problems) == 5
+    assert len(problems) == 7
     assert "hunter2" not in "".join(problems)
 
 

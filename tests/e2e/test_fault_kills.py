@@ -396,6 +396,6 @@ def _answers(system: System, version: str) -> bool:
 def _ended(system: System, deployment: str) -> Any:
     """How this deployment ended, once all have. Restarted parts may fail a question."""
     until(lambda: all_ended(system), f"{deployment} and all before it ended", timeout_seconds=SETTLE_SECONDS)
-    view = system.call("deployment", deployment=deployment)
-    assert view["phase"] in TERMINAL
-    return view
+    # The log is written a moment before the daemon knows that it is.
+    until(lambda: system.call("deployment", deployment=deployment)["phase"] in TERMINAL, f"{deployment} ended")
+    return system.call("deployment", deployment=deployment)

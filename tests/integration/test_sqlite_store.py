@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from bluegreen.domain.deployment import Phase, replay
 from bluegreen.domain.errors import StoreError
-from bluegreen.domain.events import ActionStarted, DeploymentCompleted, DeploymentRequested, Event
+from bluegreen.domain.events import ActionStarted, AlertRaised, DeploymentCompleted, DeploymentRequested, Event
+from bluegreen.stores import sqlite_schema
 from bluegreen.stores.sqlite import SqliteEventStore
 
 REQUESTED = DeploymentRequested("registry/a:v2", "blue-green", (100,), "tester")
@@ -104,7 +106,7 @@ class TestDamage:
             newer.execute("PRAGMA user_version = 9")
         before = path.read_bytes()
 
-        with pytest.raises(StoreError, match=r"newer bluegreen \(schema 9, this one knows 1\); nothing was changed"):
+        with pytest.raises(StoreError, match=r"newer bluegreen \(schema 9, this one knows 2\); nothing was changed"):
             await SqliteEventStore(path).open()
 
         assert path.read_bytes() == before
@@ -153,6 +155,70 @@ def overwrite_pages(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(size // 2 // 4096 * 4096)
         file.write(b"\xa5" * (size // 4))
+
+
+class TestOlderSchema:
+    """A log that schema version 1 wrote, as it was dumped then."""
+
+    @pytest.fixture
+    def old(self, path: Path) -> Path:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript((Path(__file__).parent / "data" / "events_version_1.sql").read_text())
+            database.execute("PRAGMA journal_mode = WAL")
+        return path
+
+    async def test_it_is_brought_up_to_date_with_all_that_it_held(self, old: Path) -> None:
+        with closing(sqlite3.connect(old)) as database:
+            before = [*database.execute("SELECT * FROM deployments"), *database.execute("SELECT * FROM events")]
+        async with opened(old) as store:
+            assert await store.unfinished() == ["web-1"]
+            assert replay(await store.read("app-1")).phase is Phase.FAILED
+            assert await store.deployments("app") == ["app-1"]
+            await store.subscribe(["log"])
+            assert await store.pending(["log"]) == []
+            raised = AlertRaised("deploy-complete", "info", "done", alert_id="web-1:deploy-complete")
+            (record,) = await store.append("web-1", "web", [(7.0, raised)])
+            assert record.sequence == 7
+            assert [delivery.alert.id for delivery in await store.pending(["log"])] == ["web-1:deploy-complete"]
+            await store.put("rule", "a", {"x": 1})
+        with closing(sqlite3.connect(old)) as database:
+            after = [*database.execute("SELECT * FROM deployments"), *database.execute("SELECT * FROM events")]
+            assert database.execute("PRAGMA user_version").fetchone() == (2,)
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                database.execute("DELETE FROM events")
+        assert [row for row in after if row in before] == before
+        assert len(after) == len(before) + 1
+
+    async def test_it_becomes_the_same_as_a_new_one(self, old: Path, tmp_path: Path) -> None:
+        async with opened(old):
+            pass
+        async with opened(tmp_path / "new.db"):
+            pass
+        described = []
+        for file in (old, tmp_path / "new.db"):
+            with closing(sqlite3.connect(file)) as database:
+                described.append(set(database.execute("SELECT type, name, sql FROM sqlite_master")))
+        assert described[0] == described[1]
+
+    async def test_reading_it_changes_nothing(self, old: Path) -> None:
+        before = old.read_bytes()
+        async with opened(old, read_only=True) as store:
+            assert await store.unfinished() == ["web-1"]
+            with pytest.raises(StoreError, match="reading only"):
+                await store.put("k", "a", {})
+        assert old.read_bytes() == before
+
+    async def test_an_interrupted_change_leaves_the_old_one(self, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        broken = {**sqlite_schema._STATEMENTS_TO, 2: (*sqlite_schema._STATEMENTS_TO[2], "CREATE TABLE events (x)")}
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite_schema, "_STATEMENTS_TO", broken)
+            with pytest.raises(StoreError):
+                await SqliteEventStore(old).open()
+        with closing(sqlite3.connect(old)) as database:
+            assert database.execute("PRAGMA user_version").fetchone() == (1,)
+            assert database.execute("SELECT name FROM sqlite_master WHERE name = 'alerts'").fetchall() == []
+        async with opened(old) as store:
+            assert await store.unfinished() == ["web-1"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bluegreen.control import requests as r
-from bluegreen.control.operations import rollback
+from bluegreen.control.deploying import rollback
 from bluegreen.domain.deployment import TERMINAL_PHASES, Phase, replay
 from bluegreen.domain.service import HealthCheck, Policy
 from tests.simulation.world import World, service

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bluegreen.control import requests as r
+from bluegreen.control.deploying import promote
 from bluegreen.control.direct import direct
-from bluegreen.control.operations import promote
 from bluegreen.domain.deployment import Phase, replay
 from bluegreen.domain.errors import Refused, StoreError
 from bluegreen.stores.memory import MemoryEventStore

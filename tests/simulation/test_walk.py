@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from bluegreen.control import requests as r
-from bluegreen.control.operations import abort, history, promote, rollback
+from bluegreen.control.deploying import abort, promote, rollback
+from bluegreen.control.looking import history
 from bluegreen.control.planning import plan
 from bluegreen.control.views import DeploymentView
 from bluegreen.domain.deployment import IN_PROGRESS, Phase, replay

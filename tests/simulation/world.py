@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from bluegreen.alerts.fake import RecordingSink
 from bluegreen.control import requests as r
 from bluegreen.control.alerting import AlertDesk
+from bluegreen.control.deploying import deploy
 from bluegreen.control.fleet import Fleet, Ports
-from bluegreen.control.operations import deploy
 from bluegreen.control.ports import ProbeResult, SmokeResult
 from bluegreen.control.recovery import recover
+from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.views import DeploymentView
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.model import Endpoint, Resources, Workload
@@ -125,7 +126,7 @@ class World:
 
     def _fleet(self) -> Fleet:
         ports = Ports(self.runtime, self.router, self.prober, self.store, self.clock)
-        return Fleet(ports, self.specs, AlertDesk([self.alerts], self.clock))
+        return Fleet(ports, self.specs, AlertDesk([self.alerts], self.clock, self.store, self.store))
 
     async def __aenter__(self) -> World:
         await self.start()
@@ -139,8 +140,13 @@ class World:
         await recover(self.fleet)
 
     async def restart(self) -> None:
+        await self.restart_with(EnvironmentSecrets())
+
+    async def restart_with(self, secrets: EnvironmentSecrets) -> None:
+        """With what a former controller kept of environment values."""
         await self.fleet.close()
         self.fleet = self._fleet()
+        self.fleet.secrets = secrets
         await self.start()
 
     def last(self, name: str = "app") -> Deployment:

@@ -9,7 +9,8 @@ from bluegreen.domain.errors import AdapterError
 class RecordingSink:
     """`alerts` holds what was delivered, oldest first. `failure`, while it is set, is raised instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "recording") -> None:
+        self.name = name
         self.alerts: list[Alert] = []
         self.failure: AdapterError | None = None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bluegreen.control.alerting import AlertDesk
 from bluegreen.control.ports import Clock, LaunchRequest, Prober, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
+from bluegreen.control.secrets import require_known
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
     Action,
@@ -31,6 +31,8 @@ class SmokeTestFailed(BluegreenError):
 
 
 def launch_request(spec: ServiceSpec, workload: Workload) -> LaunchRequest:
+    """Raises RuntimeFailure when an environment value of it is lost."""
+    require_known(spec.env, workload.id)
     return LaunchRequest(
         workload=workload,
         command=spec.command,
@@ -50,14 +52,12 @@ class Executor:
         router: TrafficRouter,
         prober: Prober,
         view: RouterView,
-        alerts: AlertDesk,
         clock: Clock,
     ) -> None:
         self.runtime = runtime
         self.router = router
         self.prober = prober
         self.view = view
-        self.alerts = alerts
         self.clock = clock
 
     async def perform(self, deployment: Deployment, spec: ServiceSpec, action: Action) -> Sequence[e.Event]:
@@ -79,8 +79,7 @@ class Executor:
                 await self.runtime.stop(workload.id)
                 return ()
             case RaiseAlert():
-                self.alerts.raise_alert(action, deployment)
-                return (e.AlertRaised(action.alert, action.severity, action.message),)
+                return (self._alert(deployment, action),)
         raise AdapterError(f"no one performs the action {action.name!r}")
 
     async def switch(self, service: str, action: SwitchTraffic) -> e.TrafficSwitched:
@@ -94,6 +93,23 @@ class Executor:
         self.view.learn(routes)
         route = routes[service]
         return e.TrafficSwitched(route.targets, route.generation, round(milliseconds, 3))
+
+    def _alert(self, deployment: Deployment, action: RaiseAlert) -> e.AlertRaised:
+        """The event is all there is to do: appending it puts the alert into the outbox."""
+        duration = action.duration_seconds
+        if duration is None:
+            # The wall clock may have been set back since.
+            duration = round(max(0.0, self.clock.now() - deployment.requested_at), 3)
+        return e.AlertRaised(
+            action.alert,
+            action.severity,
+            action.message,
+            alert_id=action.id_in(deployment.id),
+            version=action.version,
+            duration_seconds=duration,
+            cause=action.cause,
+            next_command=action.next_command,
+        )
 
     async def _smoke(self, spec: ServiceSpec, action: RunSmokeTests) -> e.SmokePassed:
         passed = []

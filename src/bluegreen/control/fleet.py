@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import difflib
 import logging
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bluegreen.control.alert_rules import RuleBook
 from bluegreen.control.alerting import AlertDesk
+from bluegreen.control.alerting_store import AlertingStore
 from bluegreen.control.executor import Executor
+from bluegreen.control.metrics import MetricsRecorder
 from bluegreen.control.observer import Observer
-from bluegreen.control.ports import Clock, EventStore, Prober, TrafficRouter, WorkloadRuntime
+from bluegreen.control.ports import Clock, Prober, Store, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
+from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.watcher import ServiceWatcher
+from bluegreen.domain.access import OWNER, Caller
 from bluegreen.domain.deployment import Deployment
-from bluegreen.domain.errors import UnknownName
+from bluegreen.domain.errors import Forbidden, UnknownName
 from bluegreen.domain.service import ServiceSpec
+from bluegreen.spec.configuration import PolicySettings
 from bluegreen.spec.overrides import apply_overrides
 
 log = logging.getLogger(__name__)
@@ -29,7 +37,7 @@ class Ports:
     runtime: WorkloadRuntime
     router: TrafficRouter
     prober: Prober
-    store: EventStore
+    store: Store
     clock: Clock
 
 
@@ -41,7 +49,13 @@ class Fleet:
     ) -> None:
         self.ports = ports
         self.listen = listen
+        self.caller: Caller = OWNER
+        """On whose behalf this view of the fleet is used."""
+        self.node_id = platform.node() or "localhost"
+        self.policy = PolicySettings()
+        self.secrets = EnvironmentSecrets()
         self.specs: dict[str, ServiceSpec] = {}
+        self._all_specs = self.specs
         self.watchers: dict[str, ServiceWatcher] = {}
         self.observers: dict[str, Observer] = {}
         self.alerts = alerts
@@ -52,11 +66,23 @@ class Fleet:
             router=ports.router,
             prober=ports.prober,
             view=self.view,
-            alerts=alerts,
             clock=ports.clock,
         )
+        self.metrics = MetricsRecorder(self.observers, self.view, ports.clock)
+        self.rules = RuleBook(self.metrics, alerts, ports.store, ports.clock)
         for spec in services.values():
             self.add(spec)
+
+    def acting_for(self, caller: Caller) -> Fleet:
+        """The fleet as this caller may see it: other services are as good as not there."""
+        limited = copy.copy(self)
+        limited.caller = caller
+        if caller.services is not None:
+            limited._all_specs = self.specs
+            limited.specs = {name: spec for name, spec in self.specs.items() if caller.may_use(name)}
+            limited.watchers = {name: self.watchers[name] for name in limited.specs}
+            limited.observers = {name: self.observers[name] for name in limited.specs}
+        return limited
 
     def add(self, spec: ServiceSpec) -> None:
         name = spec.name
@@ -74,7 +100,7 @@ class Fleet:
         self.observers[name] = observer
         self.watchers[name] = ServiceWatcher(
             name,
-            store=self.ports.store,
+            store=AlertingStore(self.ports.store, self.alerts),
             executor=self.executor,
             observer=observer,
             clock=self.ports.clock,
@@ -88,7 +114,7 @@ class Fleet:
             return declared
         base, changed = self._changed_specs.get(deployment.id, (None, declared))
         if base is not declared:
-            changed = apply_overrides(declared, deployment.overrides)
+            changed = apply_overrides(declared, self.secrets.revealed(deployment.id, deployment.overrides))
             self._changed_specs[deployment.id] = (declared, changed)
         return changed
 
@@ -101,8 +127,18 @@ class Fleet:
         """Raises UnknownName with the nearest names."""
         spec = self.specs.get(service)
         if spec is None:
+            if service in self._all_specs:
+                self.require_visible(service)
             raise unknown("service", service, self.specs)
         return spec
+
+    def require_visible(self, service: str) -> None:
+        """Raises Forbidden when the caller is limited to other services."""
+        if not self.caller.may_use(service):
+            raise Forbidden(
+                f"service: {self.caller.name} may not use {service!r}",
+                hint=f"It is limited to: {', '.join(sorted(self.caller.services or ()))}",
+            )
 
     def watcher(self, service: str) -> ServiceWatcher:
         self.spec(service)
@@ -117,13 +153,15 @@ class Fleet:
 
     async def close(self) -> None:
         """Stops watching. Workloads and router go on."""
+        await self.rules.stop()
+        await self.metrics.stop()
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers.values()))
         await asyncio.gather(*(observer.stop() for observer in self.observers.values()))
         await self.view.stop()
         await self.alerts.close()
 
 
-def unknown(kind: str, name: str, known: Mapping[str, object] | list[str]) -> UnknownName:
+def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], *, parameter: str = "") -> UnknownName:
     """`no service 'infrence-model'; did you mean 'inference-model'?`"""
     near = difflib.get_close_matches(name, list(known), n=3)
     if near:
@@ -131,4 +169,4 @@ def unknown(kind: str, name: str, known: Mapping[str, object] | list[str]) -> Un
     else:
         listing = ", ".join(list(known)[:20]) or "none is configured"
         hint = f"Known: {listing}"
-    return UnknownName(f"{kind}: there is no {kind} {name!r}", hint=hint)
+    return UnknownName(f"{parameter or kind}: there is no {kind} {name[:100]!r}", hint=hint)

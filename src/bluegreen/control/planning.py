@@ -7,16 +7,18 @@ from dataclasses import replace
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet
+from bluegreen.domain.access import Scope
 from bluegreen.domain.capacity import Requirement, counted, needed_text, requirements
 from bluegreen.domain.deployment import Phase
-from bluegreen.domain.errors import UsageError
+from bluegreen.domain.errors import Refused, UsageError
+from bluegreen.domain.images import image_allowed
 from bluegreen.domain.model import Color, ImageReference, Workload
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.domain.strategy import steps_of
 from bluegreen.spec.overrides import apply_overrides
 
 
-async def _blue_of(fleet: Fleet, service: str) -> Workload | None:
+async def blue_of(fleet: Fleet, service: str) -> Workload | None:
     """What has the traffic: by the log; with an empty one (lost, begun anew) by the route and by what runs."""
     last = fleet.watchers[service].last
     if last is not None:
@@ -30,7 +32,7 @@ async def _blue_of(fleet: Fleet, service: str) -> Workload | None:
 async def resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, str, Workload | None]:
     """The spec green will run by, the full image reference, and blue. Raises UsageError, UnknownName."""
     spec = fleet.spec(request.service)
-    blue = await _blue_of(fleet, request.service)
+    blue = await blue_of(fleet, request.service)
     if blue is not None:
         # The same size as what it replaces: only an override changes it in the course of a deployment.
         spec = replace(spec, replicas=blue.replicas, resources=blue.resources)
@@ -44,7 +46,13 @@ async def resolve(fleet: Fleet, request: r.PlanRequest) -> tuple[ServiceSpec, st
     if "/" not in image and ":" not in image and blue is not None:
         # A bare tag means another version of what runs.
         image = f"{ImageReference.parse(blue.image).repository}:{image}"
-    return spec, str(ImageReference.parse(image)), blue
+    image = str(ImageReference.parse(image))
+    if not image_allowed(image, fleet.policy.images):
+        raise Refused(
+            f"image: {image} is not on the list of allowed images",
+            hint=f"[policy] images allows: {', '.join(fleet.policy.images or ())}",
+        )
+    return spec, image, blue
 
 
 def sizes_as_overrides(declared: ServiceSpec, wanted: ServiceSpec) -> dict[str, str]:
@@ -68,7 +76,8 @@ async def _requirements(fleet: Fleet, spec: ServiceSpec, blue: Workload | None) 
 
 
 async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
-    """What a deployment would do, and whether its requirements hold. Changes nothing."""
+    """What a deployment would do, and whether its requirements hold: capacity, health check, state, router. Changes
+    nothing. Use it before bluegreen_deploy; when `possible` is false, `requirements` says what is missing."""
     steps_of(request.strategy)
     spec, image, blue = await resolve(fleet, request)
     declared = fleet.spec(request.service)
@@ -85,10 +94,11 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
         if deployment.phase is Phase.RETAINING:
             notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
     policy = spec.policy
+    goes_on = policy.auto_promote and fleet.caller.scope.includes(Scope.SWITCH)
     steps = (
         f"start {image} as {color}: {counted(spec.replicas, 'replica')} ({needed_text(spec.resources)})",
         f"verify {color}: health of every replica, {counted(len(spec.smoke), 'smoke test')}",
-        *(() if policy.auto_promote else (f"wait for: bluegreen promote {spec.name}",)),
+        *(() if goes_on else (f"wait for: bluegreen promote {spec.name}",)),
         f"switch 100 % of the traffic to {color}",
         f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",
         *((f"keep {blue.color} for {policy.retain_seconds:g} s, then drain and stop it",) if blue else ()),

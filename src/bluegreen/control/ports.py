@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from bluegreen.control.alert_ports import Alert as Alert
+from bluegreen.control.alert_ports import AlertDeclined as AlertDeclined
+from bluegreen.control.alert_ports import AlertSink as AlertSink
+from bluegreen.control.alert_ports import Delivery as Delivery
+from bluegreen.control.alert_ports import Outbox as Outbox
 from bluegreen.domain.events import Event, Record
 from bluegreen.domain.model import (
     Capacity,
@@ -163,21 +168,40 @@ class Prober(Protocol):
         ...
 
 
+class DocumentStore(Protocol):
+    """Small things that must survive a restart and are no events: alert rules, silences, kept answers."""
+
+    async def put(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
+        """Writes or replaces it; on disk when it returns. Raises StoreError."""
+        ...
+
+    async def get(self, kind: str, key: str) -> Mapping[str, Any] | None: ...
+
+    async def remove(self, kind: str, key: str) -> None:
+        """No error when there is none."""
+        ...
+
+    async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """key → document, in the order in which they were first put."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Alert:
-    name: str
-    severity: str
-    """info, warning or critical."""
-    service: str
-    deployment_id: str
-    message: str
+class AuditEntry:
+    """Who did what through which door, and how it ended. `what` is the operation, `arguments` are masked."""
+
     at: float
-    """Seconds since the epoch."""
+    who: str
+    door: str
+    what: str
+    arguments: Mapping[str, Any]
+    result: str
+    """`ok`, or the error's code and message."""
 
 
-class AlertSink(Protocol):
-    async def deliver(self, alert: Alert) -> None:
-        """Raises AdapterError when the alert did not arrive; the caller tries again later."""
+class AuditLog(Protocol):
+    async def append(self, entry: AuditEntry) -> None:
+        """Appended and hash-chained. Raises StoreError."""
         ...
 
 
@@ -203,3 +227,7 @@ class EventStore(Protocol):
     async def deployments(self, service: str, *, limit: int = 50) -> Sequence[str]:
         """Ids of a service's deployments, newest first."""
         ...
+
+
+class Store(EventStore, Outbox, DocumentStore, Protocol):
+    """All three in one file."""

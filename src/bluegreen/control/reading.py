@@ -8,12 +8,14 @@ from dataclasses import asdict
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet, unknown
-from bluegreen.domain.deployment import Deployment, replay
+from bluegreen.control.masking import masked
+from bluegreen.domain.deployment import Deployment, Phase, replay
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Workload
 
 EVENTS_POLL_SECONDS = 0.1
 MAX_WAIT_SECONDS = 30.0
+MAX_LONG_WAIT_SECONDS = 3600.0
 
 
 async def read_deployment(fleet: Fleet, deployment_id: str) -> Deployment:
@@ -25,6 +27,7 @@ async def read_deployment(fleet: Fleet, deployment_id: str) -> Deployment:
     if not records:
         known = [known_id for name in fleet.specs for known_id in await fleet.ports.store.deployments(name, limit=20)]
         raise unknown("deployment", deployment_id, known)
+    fleet.require_visible(records[0].service)
     return replay(records)
 
 
@@ -43,9 +46,31 @@ async def read_events(fleet: Fleet, request: r.EventsRequest) -> v.EventsView:
         current = await read_deployment(fleet, request.deployment)
     records = await fleet.ports.store.read(request.deployment, after=request.after)
     views = tuple(
-        v.EventView(x.sequence, x.deployment_id, x.service, x.at, x.event.kind, asdict(x.event)) for x in records
+        v.EventView(x.sequence, x.deployment_id, x.service, x.at, x.event.kind, masked(asdict(x.event)))
+        for x in records
     )
     return v.EventsView(views, ended=current.phase.terminal, phase=str(current.phase))
+
+
+async def wait_for(fleet: Fleet, request: r.WaitRequest) -> Deployment:
+    """Raises UsageError for a phase that nobody can wait for, UnknownName."""
+    phases = list(Phase)
+    if request.until != "ended" and request.until not in phases:
+        raise UsageError(f"until: must be ended or a phase, got {request.until!r}", hint=f"Phases: {', '.join(phases)}")
+    if not 0 <= request.timeout_seconds <= MAX_LONG_WAIT_SECONDS:
+        raise UsageError(
+            f"timeout_seconds: must be between 0 and {MAX_LONG_WAIT_SECONDS:g}, got {request.timeout_seconds:g}"
+        )
+    clock = fleet.ports.clock
+    deadline = clock.monotonic() + request.timeout_seconds
+    while True:
+        current = await read_deployment(fleet, request.deployment)
+        reached = request.until != "ended" and phases.index(current.phase) >= phases.index(Phase(request.until))
+        if current.phase.terminal or current.phase is Phase.AWAITING_APPROVAL or reached:
+            return current
+        if clock.monotonic() >= deadline:
+            return current
+        await clock.sleep(EVENTS_POLL_SECONDS)
 
 
 async def read_logs(fleet: Fleet, request: r.LogsRequest) -> v.LogsView:

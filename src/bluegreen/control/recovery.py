@@ -7,6 +7,7 @@ import logging
 
 from bluegreen.control.executor import launch_request
 from bluegreen.control.fleet import Fleet
+from bluegreen.control.workload_lookup import maker_of
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import Deployment, Phase, replay, route_of
 from bluegreen.domain.errors import BluegreenError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 async def recover(fleet: Fleet) -> None:
     """Replays unfinished deployments and the newest of each service, starts again what should run and does
     not (after a reboot), and lets the watchers walk on."""
+    fleet.alerts.start()
     store = fleet.ports.store
     newest = set((await store.latest()).values())
     for deployment_id in dict.fromkeys([*await store.unfinished(), *newest]):
@@ -31,11 +33,19 @@ async def recover(fleet: Fleet) -> None:
     await fleet.view.refresh()
     await asyncio.gather(*(_resume(fleet, name) for name in fleet.watchers))
     await _report_orphans(fleet)
+    await _forget_secrets(fleet)
+
+
+async def _forget_secrets(fleet: Fleet) -> None:
+    """Those of deployments whose workloads are gone for good."""
+    held = [workload for watcher in fleet.watchers.values() for workload, _ in watcher.held()]
+    makers = [await maker_of(fleet, workload) for workload in held]
+    live = {deployment_id for watcher in fleet.watchers.values() for deployment_id in watcher.live}
+    fleet.secrets.keep_only(frozenset(live | {maker.id for maker in makers if maker is not None}))
 
 
 async def _restore_workloads(fleet: Fleet, deployment: Deployment) -> None:
     """The active workload, and a retained one, run again under their old ids if they are gone."""
-    spec = fleet.spec_of(deployment)
     keep: list[Workload | None] = [deployment.active]
     if deployment.phase in (Phase.MONITORING, Phase.RETAINING):
         keep.append(deployment.blue)
@@ -47,7 +57,9 @@ async def _restore_workloads(fleet: Fleet, deployment: Deployment) -> None:
                 await fleet.ports.runtime.heal(workload.id)
                 continue
             log.warning("%s should run and does not; starting it again", workload.id)
-            await fleet.ports.runtime.start(launch_request(spec, workload))
+            # By the deployment that made it: a newer one may have been asked for with another command or size.
+            made_by = await maker_of(fleet, workload) or deployment
+            await fleet.ports.runtime.start(launch_request(fleet.spec_of(made_by), workload))
         except BluegreenError as error:
             log.error("%s could not be started again: %s", workload.id, error.message)
 

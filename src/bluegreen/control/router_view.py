@@ -40,6 +40,7 @@ class RouterView:
         self._traffic: dict[str, tuple[float, Mapping[Color, SlotTraffic]]] = {}
         self._samples: dict[tuple[str, Color], deque[tuple[float, SlotTraffic]]] = {}
         self._connected: dict[tuple[str, Color], tuple[Endpoint, ...]] = {}
+        self._connected_at: dict[tuple[str, Color], float] = {}
         self._interested: dict[str, tuple[Callable[[], None], float]] = {}
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -53,6 +54,10 @@ class RouterView:
 
     def unfollow(self, service: str) -> None:
         self._interested.pop(service, None)
+
+    def followed(self) -> list[str]:
+        """The services somebody follows: those with a deployment under way."""
+        return list(self._interested)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -90,9 +95,16 @@ class RouterView:
     def connected(self, service: str) -> dict[Color, tuple[Endpoint, ...]]:
         return {color: self._connected.get((service, color), ()) for color in Color}
 
+    def connected_at(self, service: str, color: Color, endpoints: Sequence[Endpoint]) -> float | None:
+        """Since when (monotonic) the slot has had these replicas, or some of them; None when it has others or none.
+        Counters that were read before may be those of another workload."""
+        known = self._connected.get((service, color), ())
+        return self._connected_at.get((service, color)) if set(known) & set(endpoints) else None
+
     async def connect(self, service: str, color: Color, endpoints: tuple[Endpoint, ...]) -> None:
         await self._router.set_endpoints(service, color, endpoints)
         self._connected[(service, color)] = endpoints
+        self._connected_at[(service, color)] = self._clock.monotonic()
 
     async def refresh(self) -> None:
         """Reads routes, and the counters of the services somebody follows."""
@@ -108,6 +120,10 @@ class RouterView:
             # Its counters can't be read either; asking would only take as long again.
             log.warning("the router's routes can't be read: %s", error.message)
             return
+        await self.count(services)
+
+    async def count(self, services: Sequence[str]) -> None:
+        """Reads the counters alone, of all these services with one question."""
         # The time before the question: an answer is never believed to be newer than it is.
         asked_at = self._clock.monotonic()
         try:

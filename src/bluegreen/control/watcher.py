@@ -197,6 +197,17 @@ class ServiceWatcher:
             self._take_over(before, after)
             return after
 
+    async def record_end(self, event: e.WorkloadStopped) -> None:
+        """The service's version was stopped on purpose, outside of any deployment. Raises IllegalEvent, StoreError."""
+        async with self._lock:
+            if self.live or self.last is None:
+                raise IllegalEvent(f"{self.service} has a deployment under way")
+            at = self._clock.now()
+            ended = apply(self.last, at, event)
+            await self._store.append(ended.id, self.service, [(at, event)])
+            self.last = ended
+            self._attend()
+
     def _take_over(self, before: Deployment, after: Deployment) -> None:
         self.live[after.id] = after
         if self.last is not None and self.last.id == after.id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,6 +69,18 @@ class RaiseAlert(Action):
     alert: str
     severity: str
     message: str
+    version: str = ""
+    duration_seconds: float | None = None
+    """None: whoever performs it fills in the time since the request."""
+    cause: str = ""
+    next_command: str = ""
+    topic: str = ""
+    """Tells apart alerts of one name within a deployment; free of numbers that change from look to look."""
+
+    def id_in(self, deployment_id: str) -> str:
+        """The same for every repetition, so that people are told once."""
+        digest = f":{hashlib.sha256(self.topic.encode()).hexdigest()[:12]}" if self.topic else ""
+        return f"{deployment_id}:{self.alert}{digest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
     (Phase.CLEANING_UP, e.DeploymentFailed.kind): Phase.FAILED,
     (Phase.CLEANING_UP, e.DeploymentAborted.kind): Phase.ABORTED,
     (Phase.ROLLING_BACK, e.DeploymentRolledBack.kind): Phase.ROLLED_BACK,
+    **{(phase, e.WorkloadStopped.kind): phase for phase in TERMINAL_PHASES},
     **{
         (phase, kind): phase
         for phase in Phase
@@ -84,15 +85,16 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
         )
     },
 }
-"""(phase, event) → phase. What is not here is illegal."""
+"""(phase, event) → phase. What is not here is illegal. After the end one thing can still happen: the version that
+was left with the traffic is stopped on purpose, and then the service has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One walk from the active version to a new one.
 
-    `seen` holds what happened since the phase began (event kinds, `alert:<name>`, `done:<action>`); `failures`
-    counts failed attempts of each action in this phase. Times are seconds since the epoch.
+    `seen` holds what happened since the phase began (event kinds, `alert:<name>`, `alert:<id>`, `done:<action>`);
+    `failures` counts failed attempts of each action in this phase. Times are seconds since the epoch.
     """
 
     id: str
@@ -119,6 +121,8 @@ class Deployment:
     ended_at: float | None = None
     blue_healthy_after_rollback: bool | None = None
     cut_requests: int = 0
+    drain_timeout_seconds: float | None = None
+    """Asked for with a stop; None: as the policy says."""
     logs: tuple[str, ...] = ()
     exit_codes: tuple[str, ...] = ()
     stopped: frozenset[str] = frozenset()
@@ -132,9 +136,9 @@ class Deployment:
     @property
     def active(self) -> Workload | None:
         """The workload that has the traffic as far as this deployment knows; on a canary step, still blue."""
-        if self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) or not self.switched:
-            return self.blue
-        return self.green
+        back = self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) or not self.switched
+        found = self.blue if back else self.green
+        return found if found is not None and found.id not in self.stopped else None
 
     @property
     def standby(self) -> Workload | None:
@@ -214,7 +218,10 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
             return replace(d, ending=Phase.FAILED, cause=event.cause)
         case e.AbortRequested():
             reason = event.reason or f"aborted by {event.requested_by}"
-            return replace(d, ending=Phase.ABORTED, cause=reason)
+            limit = event.drain_timeout_seconds
+            return replace(d, ending=Phase.ABORTED, cause=reason, drain_timeout_seconds=limit)
+        case e.RetentionEnded():
+            return replace(d, drain_timeout_seconds=event.drain_timeout_seconds)
         case e.RollbackRequested():
             return replace(d, ending=Phase.ROLLED_BACK, cause=event.cause)
         case e.BlueVerified():
@@ -228,7 +235,7 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
         case e.AttentionNeeded():
             return replace(d, attention=event.reason)
         case e.AlertRaised():
-            return replace(d, seen=d.seen | {f"alert:{event.name}"})
+            return replace(d, seen=d.seen | {f"alert:{event.name}", f"alert:{event.alert_id}"})
         case e.ActionStarted(action="stop"):
             return replace(d, seen=d.seen | {"stopping"})
         case e.ActionSucceeded():

@@ -3,9 +3,14 @@
 BluegreenError                  what, which, the limit, and what to do next
 ├── UsageError                  the caller asked for something that cannot be meant      (exit 2)
 │   ├── ConfigurationError      the file is wrong; carries every problem with its path
-│   └── UnknownName             no such service, deployment or slot; offers near names
+│   ├── UnknownName             no such service, deployment or slot; offers near names
+│   └── TooLarge                the request is bigger than what is read
 ├── Refused                     understood, but not now: another deployment, same image  (exit 1)
 │   └── RequirementsNotMet      preflight: capacity, state, health check, router
+├── AccessError                 the door stays shut, whatever the request says               (exit 4)
+│   ├── Unauthenticated         no token, a wrong one, an expired one
+│   ├── Forbidden               a token that may not do this; names what it lacks
+│   └── RateLimited             too many requests; carries when to come back
 ├── IllegalEvent                an event that the TRANSITIONS table does not allow; nothing changed
 ├── StaleRoute                  somebody switched since this decision was made; nothing changed
 ├── AdapterError                a port could not do what it was asked
@@ -57,12 +62,39 @@ class UnknownName(UsageError):
     code = "unknown_name"
 
 
+class TooLarge(UsageError):
+    code = "too_large"
+
+
 class Refused(BluegreenError):
     code = "refused"
 
 
 class RequirementsNotMet(Refused):
     code = "requirements_not_met"
+
+
+class AccessError(BluegreenError):
+    exit_code = 4
+    code = "access"
+
+
+class Unauthenticated(AccessError):
+    code = "unauthenticated"
+
+
+class Forbidden(AccessError):
+    code = "forbidden"
+
+
+class RateLimited(AccessError):
+    """`retry_after_seconds` is when the next request will be let in."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class IllegalEvent(BluegreenError):

@@ -140,6 +140,8 @@ class AttentionNeeded(Event):
 class RetentionEnded(Event):
     kind: ClassVar[str] = "retention_ended"
     reason: str = ""
+    drain_timeout_seconds: float | None = None
+    """How long this drain may take; None: as the policy says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class AbortRequested(Event):
     kind: ClassVar[str] = "abort_requested"
     requested_by: str
     reason: str = ""
+    drain_timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +202,19 @@ class WorkloadStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class AlertRaised(Event):
+    """People are told. The store puts it into the outbox when it appends it; `alert_id` makes that happen once."""
+
     kind: ClassVar[str] = "alert_raised"
     name: str
     severity: str
     message: str
+    alert_id: str = ""
+    version: str = ""
+    duration_seconds: float | None = None
+    """From the request of the deployment to this alert."""
+    cause: str = ""
+    next_command: str = ""
+    """What to type next."""
 
 
 @dataclass(frozen=True, slots=True)

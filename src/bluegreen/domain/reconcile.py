@@ -178,6 +178,10 @@ def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> P
     green = green_of(d)
     if broken := _broken(d, spec, seen):
         return _failing(f"{green.label} broke while waiting for approval: {broken}{untouched(d)}")
+    limit = spec.policy.approval_timeout_seconds
+    if limit and seen.elapsed_seconds > limit:
+        expired = f"nobody let {green.label} have the traffic within {limit:g} s{untouched(d)}"
+        return Plan(expired, events=(e.AbortRequested("bluegreen", expired),))
     connect = connect_slot(green, seen)
     actions = (connect,) if connect else ()
     if not seen.is_healthy(green):

@@ -13,32 +13,19 @@ from bluegreen.domain.actions import (
     StopWorkload,
     SwitchTraffic,
 )
+from bluegreen.domain.alert_texts import ending_alert, needs_attention
 from bluegreen.domain.deployment import Deployment, Phase, route_of
 from bluegreen.domain.model import Workload
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.reconcile_watch import moved_back_by_someone
 from bluegreen.domain.service import HealthCheck, ServiceSpec
 
-_ENDINGS: dict[Phase, tuple[type[e.Event], str, str]] = {
-    Phase.COMPLETED: (e.DeploymentCompleted, "deploy-complete", "info"),
-    Phase.FAILED: (e.DeploymentFailed, "deploy-failed", "warning"),
-    Phase.ABORTED: (e.DeploymentAborted, "deploy-aborted", "info"),
-    Phase.ROLLED_BACK: (e.DeploymentRolledBack, "deploy-rollback", "warning"),
+_ENDINGS: dict[Phase, type[e.Event]] = {
+    Phase.COMPLETED: e.DeploymentCompleted,
+    Phase.FAILED: e.DeploymentFailed,
+    Phase.ABORTED: e.DeploymentAborted,
+    Phase.ROLLED_BACK: e.DeploymentRolledBack,
 }
-
-
-def ending_alert(d: Deployment) -> RaiseAlert:
-    """What to tell people when a deployment ends: version, cause, and the command to type next."""
-    _, name, severity = _ENDINGS[d.ending]
-    follow_up = f"Details: bluegreen events {d.id}"
-    match d.ending:
-        case Phase.COMPLETED:
-            text = f"{d.service} runs {d.image}"
-        case Phase.ROLLED_BACK:
-            text = f"{d.service} was rolled back from {d.image}: {d.cause}"
-        case _:
-            text = f"{d.service}: deployment of {d.image} {d.ending}: {d.cause}"
-    return RaiseAlert(name, severity, f"{text}. {follow_up}")
 
 
 def retire(d: Deployment, workload: Workload, spec: ServiceSpec, seen: Observation, waited: float) -> Plan | None:
@@ -55,7 +42,8 @@ def retire(d: Deployment, workload: Workload, spec: ServiceSpec, seen: Observati
     if any(target.workload_id == workload.id and target.weight > 0 for target in seen.route.targets):
         return Plan(f"{workload.id} still has traffic by route generation {seen.route.generation}; not stopping it")
     if e.Drained.kind not in d.seen:
-        return _drain(workload, spec, seen, waited)
+        limit = spec.policy.drain_timeout_seconds if d.drain_timeout_seconds is None else d.drain_timeout_seconds
+        return _drain(workload, seen, waited, limit)
     if seen.connected.get(workload.color, ()):
         return Plan("taking the drained side out of the router", actions=(ConnectSlot(workload.color, ()),))
     if seen.status(workload) is not None or StopWorkload.name in seen.running:
@@ -63,11 +51,10 @@ def retire(d: Deployment, workload: Workload, spec: ServiceSpec, seen: Observati
     return Plan(f"{workload.id} is stopped", events=(e.WorkloadStopped(workload.id),))
 
 
-def _drain(workload: Workload, spec: ServiceSpec, seen: Observation, waited: float) -> Plan:
+def _drain(workload: Workload, seen: Observation, waited: float, limit: float) -> Plan:
     if seen.status(workload) is None:
         return Plan("nothing to drain", events=(e.Drained(workload.color),))
     traffic = seen.slot_traffic(workload.color)
-    limit = spec.policy.drain_timeout_seconds
     if traffic is not None and traffic.in_flight == 0:
         return Plan("drained", events=(e.Drained(workload.color, 0, round(waited, 3)),))
     if waited < limit:
@@ -100,10 +87,10 @@ def _collect(d: Deployment, green: Workload, seen: Observation) -> Plan | None:
 
 
 def _end(d: Deployment) -> Plan:
-    event, name, _ = _ENDINGS[d.ending]
-    if f"alert:{name}" not in d.seen:
-        return Plan(f"telling people: {name}", actions=(ending_alert(d),))
-    return Plan(f"{d.ending}", events=(event(),))
+    alert = ending_alert(d)
+    if f"alert:{alert.alert}" not in d.seen:
+        return Plan(f"telling people: {alert.alert}", actions=(alert,))
+    return Plan(f"{d.ending}", events=(_ENDINGS[d.ending](),))
 
 
 def reconcile_rolling_back(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
@@ -114,8 +101,8 @@ def reconcile_rolling_back(d: Deployment, spec: ServiceSpec, seen: Observation) 
         return switch
     if d.blue_healthy_after_rollback is None:
         return _verify_blue(d, blue, spec, seen)
-    if f"alert:{_ENDINGS[Phase.ROLLED_BACK][1]}" not in d.seen:
-        return Plan("telling people: deploy-rollback", actions=_rollback_alerts(d, blue))
+    if untold := tuple(alert for alert in _rollback_alerts(d, blue) if f"alert:{alert.id_in(d.id)}" not in d.seen):
+        return Plan(f"telling people: {', '.join(alert.alert for alert in untold)}", actions=untold)
     if green is None:
         return _end(d)
     if (collect := _collect(d, green, seen)) is not None:
@@ -144,8 +131,9 @@ def _switch_back(d: Deployment, blue: Workload, seen: Observation) -> Plan | Non
     actions: tuple[Action, ...] = (SwitchTraffic(route_of(blue), None),)
     failed = d.failures.get(SwitchTraffic.name, 0)
     if failed >= 3 and "alert:deploy-needs-attention" not in d.seen:
-        text = f"{d.service}: the traffic could not be moved back: {d.last_error[SwitchTraffic.name]}"
-        actions = (*actions, RaiseAlert("deploy-needs-attention", "critical", text))
+        trouble = "the traffic could not be moved back"
+        alert = needs_attention(d, f"{trouble}: {d.last_error[SwitchTraffic.name]}", topic=trouble)
+        actions = (*actions, alert)
     return Plan("moving the traffic back", actions=actions)
 
 
@@ -160,9 +148,8 @@ def _verify_blue(d: Deployment, blue: Workload, spec: ServiceSpec, seen: Observa
     return Plan(reason, events=(e.BlueVerified(False, summary),))
 
 
-def _rollback_alerts(d: Deployment, blue: Workload) -> tuple[Action, ...]:
-    alerts: tuple[Action, ...] = (ending_alert(d),)
-    if not d.blue_healthy_after_rollback:
-        text = f"{d.service} was rolled back but {blue.id} is not healthy"
-        alerts = (RaiseAlert("deploy-needs-attention", "critical", text), *alerts)
-    return alerts
+def _rollback_alerts(d: Deployment, blue: Workload) -> tuple[RaiseAlert, ...]:
+    if d.blue_healthy_after_rollback:
+        return (ending_alert(d),)
+    text = f"it was rolled back but {blue.id} is not healthy"
+    return (needs_attention(d, text, topic="not healthy after the rollback"), ending_alert(d))

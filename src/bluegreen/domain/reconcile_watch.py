@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bluegreen.domain import events as e
-from bluegreen.domain.actions import ConnectSlot, Plan, RaiseAlert
+from bluegreen.domain.actions import ConnectSlot, Plan
+from bluegreen.domain.alert_texts import needs_attention
 from bluegreen.domain.deployment import Deployment, route_of
 from bluegreen.domain.health import Health
 from bluegreen.domain.model import Workload
@@ -54,12 +55,19 @@ def sync_slots(d: Deployment, seen: Observation) -> tuple[ConnectSlot, ...]:
     return tuple(changed)
 
 
-def _attention(d: Deployment, summary: str, reason: str, sync: tuple[ConnectSlot, ...]) -> Plan:
-    """Holds, and tells a person once per kind of trouble (`summary`); `reason` has the changing numbers."""
+def _attention(
+    d: Deployment, summary: str, reason: str, sync: tuple[ConnectSlot, ...], *, way_back: bool = True
+) -> Plan:
+    """Holds, and tells a person once per kind of trouble (`summary`); `reason` has the changing numbers.
+
+    The alert is recorded before the attention is: a crash in between repeats it and never swallows it.
+    """
     if d.attention == summary:
         return Plan(reason, actions=sync)
-    alert = RaiseAlert("deploy-needs-attention", "critical", f"{d.service}: {reason}")
-    return Plan(reason, events=(e.AttentionNeeded(summary),), actions=(*sync, alert))
+    alert = needs_attention(d, reason, topic=summary, way_back=way_back)
+    if f"alert:{alert.id_in(d.id)}" in d.seen:
+        return Plan(reason, events=(e.AttentionNeeded(summary),), actions=sync)
+    return Plan(reason, actions=(*sync, alert))
 
 
 def _way_back(blue: Workload | None, seen: Observation) -> bool:
@@ -121,6 +129,7 @@ def _breach(
             "the new version fails and there is no running one to go back to",
             f"the new version fails and there is no running one to go back to: {verdict.reason}",
             sync,
+            way_back=False,
         )
     return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", automatic=True),))
 

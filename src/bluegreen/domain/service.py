@@ -53,6 +53,8 @@ class Policy:
     min_requests: int = 20
     max_restarts: int = 2
     auto_promote: bool = True
+    approval_timeout_seconds: float = 0.0
+    """How long a verified version may wait for approval before it is stopped; 0 is for ever."""
     auto_rollback: bool = True
     poll_seconds: float = 0.25
 

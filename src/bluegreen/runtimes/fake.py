@@ -60,6 +60,8 @@ class FakeRuntime:
     ) -> None:
         self.behaviors = behaviors if behaviors is not None else {}
         self.calls: list[tuple[str, str]] = []
+        self.requests: dict[str, LaunchRequest] = {}
+        """What each workload was started with."""
         self._total = capacity or Resources(gpus=8, cpus=64.0, memory_mb=2**20)
         self._now = now
         self._running: dict[str, _Running] = {}
@@ -69,6 +71,7 @@ class FakeRuntime:
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         workload = request.workload
         self.calls.append(("start", workload.id))
+        self.requests[workload.id] = request
         if workload.id in self._running:
             return self._running[workload.id].status
         behavior = self.behaviors.get(workload.image, Behavior())

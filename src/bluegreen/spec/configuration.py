@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bluegreen.domain.errors import ConfigurationError
 from bluegreen.domain.model import Endpoint
 from bluegreen.domain.service import ServiceSpec
+from bluegreen.spec.alert_settings import AlertSettings as AlertSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +42,30 @@ class CapacitySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertSettings:
-    webhook_url: str | None = field(default=None, repr=False)
-    """Often holds a secret: keep it out of logs."""
-    webhook_url_env: str | None = None
+class ApiSettings:
+    """The door for other machines. `hosts` are what a Host header may name, lower case and without a port."""
 
-    def resolve(self, environment: Mapping[str, str]) -> str | None:
-        """The address to send alerts to, None when there is none.
+    listen: Endpoint | None = None
+    """None: there is no such door. The host of an IPv6 address is without brackets."""
+    certificate: Path | None = None
+    """PEM file with certificate chain and key; TLS when set, and always set when `listen` is not on loopback."""
+    origins: tuple[str, ...] = ()
+    """What an Origin header may be; a request without one comes from no web page and is let in."""
+    hosts: tuple[str, ...] = ()
+    requests_per_second: float = 50.0
+    """Of each token, in the long run."""
+    burst: int = 100
+    max_body_bytes: int = 1024 * 1024
 
-        Asked by the daemon only: `bluegreen status` must work in a shell without the secret. Raises
-        ConfigurationError when the variable is not set or holds no http(s) address.
-        """
-        if self.webhook_url_env is None:
-            return self.webhook_url
-        value = environment.get(self.webhook_url_env, "")
-        if not value.startswith(("http://", "https://")):
-            state = "holds no http:// or https:// address" if value else "is not set"
-            problem = f"alerts.webhook_url_env: the environment variable {self.webhook_url_env} {state}"
-            raise ConfigurationError("the daemon's environment", [problem])
-        return value
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What holds for every service and every caller."""
+
+    images: tuple[str, ...] | None = None
+    """Patterns for `bluegreen.domain.images.image_allowed`; None allows all."""
+    orphan_seconds: float = 3600.0
+    """How long a version that an agent submitted may wait for its traffic before it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +77,6 @@ class Configuration:
     router: RouterSettings
     capacity: CapacitySettings = CapacitySettings()
     alerts: AlertSettings = AlertSettings()
+    api: ApiSettings = ApiSettings()
+    policy: PolicySettings = PolicySettings()
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)

@@ -7,11 +7,17 @@ together with the others, not one run later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
+from bluegreen.domain.errors import UsageError
+from bluegreen.domain.images import image_allowed
 from bluegreen.domain.service import HealthCheck
+from bluegreen.spec.alert_contradictions import in_alerts
 from bluegreen.spec.problems import Location, Problem
 from bluegreen.spec.toml_text import toml_text
+from bluegreen.spec.values import is_loopback, parse_listen
 
 _HEALTH = HealthCheck()
 _REQUEST_KEYS = ("json", "body", "headers", "expect_status", "expect_json")
@@ -21,13 +27,13 @@ Raw = Mapping[str, Any]
 
 def in_document(document: Raw) -> Iterator[Problem]:
     """Every contradiction of a whole file."""
-    alerts = _table(document, "alerts")
-    if "webhook_url" in alerts and "webhook_url_env" in alerts:
-        yield Problem(("alerts",), "has both webhook_url and webhook_url_env; choose one")
+    yield from in_alerts(_table(document, "alerts"))
+    yield from _api(_table(document, "api"))
     services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
     yield from _shared_hosts(services)
     for name, table in services.items():
         yield from in_service(table, ("services", name))
+        yield from _forbidden_image(table, _table(document, "policy"), ("services", name))
         yield from _more_than_capacity(table, _table(document, "capacity"), ("services", name))
 
 
@@ -43,6 +49,30 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     for label in _OWN_LABELS:
         if label in _table(service, "labels"):
             yield Problem((*at, "labels", label), "is set by bluegreen for each deployment; leave it out")
+
+
+def _api(api: Raw) -> Iterator[Problem]:
+    try:
+        listen = parse_listen(str(api.get("listen", "localhost:1")))
+    except ValueError:
+        return
+    if is_loopback(listen.host):
+        return
+    if "certificate" not in api:
+        text = f"{api['listen']} is not on this machine alone, and tokens would cross the network in clear"
+        yield Problem(("api", "listen"), f"{text}; set api.certificate, or listen on 127.0.0.1")
+    if not api.get("hosts") and ip_address(listen.host).is_unspecified:
+        text = f"is missing: {api['listen']} is every address of this machine"
+        yield Problem(("api", "hosts"), f"{text}; name the hosts that clients may call it by")
+
+
+def _forbidden_image(service: Raw, policy: Raw, at: Location) -> Iterator[Problem]:
+    image, patterns = service.get("image"), policy.get("images")
+    if not isinstance(image, str) or not isinstance(patterns, list) or not patterns:
+        return
+    with suppress(UsageError):
+        if not image_allowed(image, [pattern for pattern in patterns if isinstance(pattern, str)]):
+            yield Problem((*at, "image"), f"{toml_text(image)} is none of policy.images; it can never be deployed")
 
 
 def _health(health: Raw, at: Location) -> Iterator[Problem]:

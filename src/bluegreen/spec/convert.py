@@ -9,15 +9,20 @@ from typing import Any
 
 from bluegreen.domain.model import Resources
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.spec.access_model import ApiTable
+from bluegreen.spec.alert_model import AlertsTable
+from bluegreen.spec.alert_settings import SinkSettings
 from bluegreen.spec.configuration import (
     AlertSettings,
+    ApiSettings,
     CapacitySettings,
     Configuration,
     DaemonSettings,
+    PolicySettings,
     RouterSettings,
 )
 from bluegreen.spec.file_model import Document, RouterTable, ServiceTable, SmokeTable
-from bluegreen.spec.values import parse_listen
+from bluegreen.spec.values import is_loopback, parse_listen
 
 
 def to_configuration(document: Document, path: Path, base_directory: Path) -> Configuration:
@@ -28,9 +33,29 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
         daemon=DaemonSettings(_absolute(daemon.state_dir, base_directory), daemon.log_level),
         router=_router(document.router, base_directory),
         capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
-        alerts=AlertSettings(document.alerts.webhook_url, document.alerts.webhook_url_env),
+        alerts=_alerts(document.alerts, base_directory),
+        api=_api(document.api, base_directory),
+        policy=PolicySettings(
+            None if document.policy.images is None else tuple(document.policy.images), document.policy.orphan_seconds
+        ),
         services={name: to_service(name, table, base_directory) for name, table in document.services.items()},
     )
+
+
+def _alerts(table: AlertsTable, base_directory: Path) -> AlertSettings:
+    sinks = tuple(
+        SinkSettings(
+            kind=sink.kind,
+            name=sink.name or sink.kind,
+            url=sink.url,
+            url_env=sink.url_env,
+            secret_env=sink.secret_env,
+            path=_absolute(sink.path, base_directory) if sink.path is not None else None,
+            min_severity=sink.min_severity,
+        )
+        for sink in table.sink
+    )
+    return AlertSettings(table.webhook_url, table.webhook_url_env, sinks)
 
 
 def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceSpec:
@@ -93,6 +118,22 @@ def _router(table: RouterTable, base_directory: Path) -> RouterSettings:
         haproxy=haproxy,
         certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
         threads=table.threads,
+    )
+
+
+def _api(table: ApiTable, base_directory: Path) -> ApiSettings:
+    listen = parse_listen(table.listen) if table.listen is not None else None
+    hosts = tuple(table.hosts)
+    if not hosts and listen is not None:
+        hosts = (listen.host, "localhost", "127.0.0.1", "::1") if is_loopback(listen.host) else (listen.host,)
+    return ApiSettings(
+        listen=listen,
+        certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
+        origins=tuple(origin.lower() for origin in table.origins),
+        hosts=tuple(dict.fromkeys(host.lower() for host in hosts)),
+        requests_per_second=table.requests_per_second,
+        burst=table.burst,
+        max_body_bytes=table.max_body_bytes,
     )
 
 

@@ -55,7 +55,8 @@ def differences(old: Configuration, new: Configuration) -> Differences:
     applied = [
         *(f"services.{name}: added" for name in added),
         *(f"services.{name}: removed" for name in removed),
-        *_changes({"alerts": asdict(old.alerts)}, {"alerts": asdict(new.alerts)}),
+        *_changes(_alerts(old), _alerts(new)),
+        *_changes({"policy": asdict(old.policy)}, {"policy": asdict(new.policy)}),
     ]
     for name in changed:
         before, after = to_table(old.services[name]), to_table(new.services[name])
@@ -70,11 +71,19 @@ def differences(old: Configuration, new: Configuration) -> Differences:
     )
 
 
+def _alerts(configuration: Configuration) -> dict[str, Any]:
+    table = asdict(configuration.alerts)
+    sinks = {sink["name"]: sink | {"path": sink["path"] and str(sink["path"])} for sink in table.pop("sinks")}
+    return {"alerts": table | ({"sink": sinks} if sinks else {})}
+
+
 def _fixed(configuration: Configuration) -> dict[str, Any]:
     """What a running daemon can't change: it holds the lock on the directory, the router holds the port."""
     router = asdict(configuration.router) | {"listen": str(configuration.router.listen)}
     tables = {"daemon": asdict(configuration.daemon), "router": router}
     tables["capacity"] = asdict(configuration.capacity)
+    listen = configuration.api.listen
+    tables["api"] = asdict(configuration.api) | {"listen": None if listen is None else str(listen)}
     return tables
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.spec import values
+from bluegreen.spec.access_model import ApiTable, FleetPolicyTable
+from bluegreen.spec.alert_model import AlertsTable
+from bluegreen.spec.table import Table
 
 _HEALTH = HealthCheck()
 _SMOKE = SmokeTest(name="")
@@ -19,12 +22,6 @@ _SERVICE = ServiceSpec(name="", hosts=(), command=())
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
-
-
-class Table(BaseModel):
-    """Base of all tables: strict, frozen, and without room for unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DaemonTable(Table):
@@ -68,17 +65,6 @@ class CapacityTable(Table):
     )
     memory_mb: int | None = Field(
         default=None, ge=1, le=2**26, description="Memory in MiB that workloads may have. Not set: detected."
-    )
-
-
-class AlertsTable(Table):
-    """Who is told when something needs a person."""
-
-    webhook_url: values.WebAddress | None = Field(
-        default=None, description="Address that each alert is posted to as JSON."
-    )
-    webhook_url_env: values.EnvironmentName | None = Field(
-        default=None, description="Name of the environment variable of the daemon that holds that address."
     )
 
 
@@ -197,6 +183,12 @@ class PolicyTable(Table):
         default=_POLICY.auto_promote,
         description="Switch as soon as green is verified; false waits for `bluegreen promote`.",
     )
+    approval_timeout_seconds: float = Field(
+        default=_POLICY.approval_timeout_seconds,
+        ge=0,
+        le=30 * DAY_SECONDS,
+        description="How long a verified version may wait for approval before it is stopped; 0 is for ever.",
+    )
     auto_rollback: bool = Field(
         default=_POLICY.auto_rollback,
         description="Switch back by itself when green breaks its limits; false raises an alert.",
@@ -277,4 +269,8 @@ class Document(Table):
         default_factory=CapacityTable, description="What workloads may use of this machine."
     )
     alerts: AlertsTable = Field(default_factory=AlertsTable, description="Who is told when something needs a person.")
+    api: ApiTable = Field(default_factory=ApiTable, description="The door for other machines and agents.")
+    policy: FleetPolicyTable = Field(
+        default_factory=FleetPolicyTable, description="What holds for every service and every caller."
+    )
     services: dict[values.ServiceName, ServiceTable] = Field(default={}, description="The services by name.")

@@ -52,5 +52,15 @@ def event_log(state_directory: Path) -> Path:
     return state_directory / "events.sqlite"
 
 
+def token_file(state_directory: Path) -> Path:
+    """Digests of the tokens, mode 0600."""
+    return state_directory / "tokens.json"
+
+
+def audit_log(state_directory: Path) -> Path:
+    """Who did what; beside it `audit.head`, `audit.lock` and, after a crash, `audit.damaged`."""
+    return state_directory / "audit.jsonl"
+
+
 def daemon_log(state_directory: Path) -> Path:
     return state_directory / "daemon.log"

@@ -18,7 +18,7 @@ from bluegreen.spec.toml_text import toml_text, type_name
 Location = tuple[str | int, ...]
 MAX_PROBLEMS = 100
 _KEY_MARK = "[key]"
-_SECRET_KEYS = ("env", "headers", "webhook_url", "json", "body")
+_SECRET_KEYS = ("env", "headers", "webhook_url", "url", "json", "body")
 
 
 @dataclass(frozen=True, slots=True)

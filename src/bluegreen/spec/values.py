@@ -158,6 +158,11 @@ def parse_listen(value: str) -> Endpoint:
     return Endpoint(bare, int(port))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address of `parse_listen`."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
 def _listen(value: str) -> str:
     parse_listen(value)
     return value

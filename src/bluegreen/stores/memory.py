@@ -1,18 +1,22 @@
-"""An event log in memory: for tests and simulations, with the meaning of the one on disk."""
+"""An event log in memory, with outbox and documents: for tests and simulations, with the meaning of those on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bluegreen.control.raised import alert_of
 from bluegreen.domain.errors import StoreError
 from bluegreen.domain.events import TERMINAL_KINDS, Event, Record
 from bluegreen.stores.codec import encode
+from bluegreen.stores.memory_outbox import MemoryDocuments, MemoryOutbox
 
 
-class MemoryEventStore:
-    """`failure`, while it is set, is raised by every append, as by a full disk; nothing is written then."""
+class MemoryEventStore(MemoryOutbox, MemoryDocuments):
+    """`failure`, while it is set, is raised by all that writes, as by a full disk; nothing is written then."""
 
     def __init__(self) -> None:
+        MemoryOutbox.__init__(self)
+        MemoryDocuments.__init__(self)
         self.failure: StoreError | None = None
         self._records: dict[str, list[Record]] = {}
         """deployment id → its records; deployments stand in the order of their first event."""
@@ -33,6 +37,9 @@ class MemoryEventStore:
         if records:
             self._records.setdefault(deployment_id, []).extend(records)
             self._last_sequence = records[-1].sequence
+        for at, event in events:
+            if (alert := alert_of(deployment_id, service, at, event)) is not None:
+                self._put(alert)
         return records
 
     async def read(self, deployment_id: str, *, after: int = 0) -> Sequence[Record]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from bluegreen.domain.errors import StoreError
 from bluegreen.stores.sqlite_errors import damaged
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # `deployments` is the index of the log: order, service and whether a terminal event is there. It is written
 # in the transaction of the event that changes it, so that finding open deployments never reads the events.
-_TABLES = (
+_EVENT_TABLES = (
     """CREATE TABLE deployments (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         deployment_id TEXT NOT NULL UNIQUE,
@@ -38,6 +38,41 @@ _TABLES = (
         BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END""",
 )
 
+# Alerts on their way to people, and small things that must survive a restart. Unlike events they come and go:
+# `sinks` are those that ever were configured, `deliveries` what each of them got or still has to get.
+_ALERT_TABLES = (
+    """CREATE TABLE alerts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        alert_id TEXT NOT NULL UNIQUE,
+        at REAL NOT NULL,
+        service TEXT NOT NULL,
+        payload TEXT NOT NULL
+    )""",
+    "CREATE INDEX alerts_by_time ON alerts (at, number)",
+    "CREATE INDEX alerts_of_service ON alerts (service, at, number)",
+    "CREATE TABLE sinks (name TEXT PRIMARY KEY, subscribed INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE deliveries (
+        alert INTEGER NOT NULL REFERENCES alerts (number) ON DELETE CASCADE,
+        sink TEXT NOT NULL REFERENCES sinks (name),
+        state TEXT NOT NULL DEFAULT 'pending',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_at REAL NOT NULL DEFAULT 0,
+        error TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (alert, sink)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX pending_deliveries ON deliveries (sink, next_at, alert) WHERE state = 'pending'",
+    """CREATE TABLE documents (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        document TEXT NOT NULL,
+        UNIQUE (kind, key)
+    )""",
+)
+
+_STATEMENTS_TO = {1: _EVENT_TABLES, 2: _ALERT_TABLES}
+"""Schema version → what makes it from the version before."""
+
 
 def prepare_to_write(database: sqlite3.Connection, path: Path) -> None:
     """Checks first, changes then: a file that is refused stays as it was."""
@@ -49,8 +84,8 @@ def prepare_to_write(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute("PRAGMA foreign_keys = ON")
-    if version == 0:
-        _create(database)
+    if version < SCHEMA_VERSION:
+        _bring_up_to_date(database, version)
 
 
 def prepare_to_read(database: sqlite3.Connection, path: Path) -> None:
@@ -84,9 +119,16 @@ def _check_pages(database: sqlite3.Connection, path: Path) -> None:
         raise damaged(path, finding)
 
 
-def _create(database: sqlite3.Connection) -> None:
+def _bring_up_to_date(database: sqlite3.Connection, version: int) -> None:
+    """In one transaction: a crash leaves the old version or the new one. Nothing that is there is touched."""
     database.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES:
-        database.execute(statement)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.execute("COMMIT")
+    try:
+        for reached in range(version + 1, SCHEMA_VERSION + 1):
+            for statement in _STATEMENTS_TO[reached]:
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -21,13 +22,55 @@ USAGE = 2
 COMMANDS: dict[str, tuple[str, ...]] = {
     "daemon_commands": ("up", "down", "reload"),
     "deploy_commands": ("plan", "deploy"),
-    "change_commands": ("promote", "abort", "rollback"),
-    "read_commands": ("status", "history", "events", "services"),
+    "change_commands": ("approve", "promote", "abort", "rollback"),
+    "read_commands": ("status", "history", "deployment", "wait", "events", "services"),
     "log_commands": ("logs",),
+    "ask_commands": ("ask",),
+    "mcp_commands": ("mcp",),
     "local_commands": ("validate", "doctor", "version", "completion"),
 }
 """Module → its commands, in the order of the help page."""
-NAMES = tuple(name for names in COMMANDS.values() for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands with a word in common: `bluegreen token create`. `commands` maps each to its function in the module."""
+
+    help: str
+    module: str
+    commands: Mapping[str, str]
+
+
+GROUPS: dict[str, Group] = {
+    "workload": Group(
+        "The walk by hand, one step at a time, with the tools that agents have.",
+        "workload_commands",
+        {"submit": "submit", "get": "get", "list": "list_", "stop": "stop", "scale": "scale", "logs": "logs"},
+    ),
+    "metrics": Group("Health and traffic over time.", "metric_commands", {"query": "query"}),
+    "alert": Group(
+        "Tell people something, now or when a condition holds; see what they were told.",
+        "alert_commands",
+        {"create": "create", "list": "list_", "silence": "silence"},
+    ),
+    "token": Group(
+        "Who may use the API: make, list and revoke tokens.",
+        "token_commands",
+        {"create": "create", "list": "list_", "revoke": "revoke"},
+    ),
+    "audit": Group(
+        "Who did what: check and read the audit log.", "audit_commands", {"verify": "verify", "list": "list_"}
+    ),
+    "skill": Group("What agents can learn about deploying.", "skill_commands", {"install": "install", "list": "list_"}),
+}
+"""In the order of the help page, after the commands."""
+NAMES = (*(name for names in COMMANDS.values() for name in names), *GROUPS)
+"""Every first word."""
+PATHS: tuple[tuple[str, ...], ...] = (
+    *((name,) for names in COMMANDS.values() for name in names),
+    *((name, command) for name, group in GROUPS.items() for command in group.commands),
+)
+"""Every command, as the words that it takes to type it."""
 
 
 def build(*, load_all: bool = True) -> App:
@@ -45,7 +88,18 @@ def build(*, load_all: bool = True) -> App:
         for name in names:
             command = getattr(import_module(path), name) if load_all else f"{path}:{name}"
             app.command(command, name=name, sort_key=NAMES.index(name))
+    for name, group in GROUPS.items():
+        app.command(_group(name, group, load_all=load_all))
     return app
+
+
+def _group(name: str, group: Group, *, load_all: bool) -> App:
+    made = App(name=name, help=group.help, sort_key=NAMES.index(name))
+    path = f"{__package__}.{group.module}"
+    for position, (command, function) in enumerate(group.commands.items()):
+        found = getattr(import_module(path), function) if load_all else f"{path}:{function}"
+        made.command(found, name=command, sort_key=position)
+    return made
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # A ✓ must not stop a rollback on an ASCII terminal.
     tokens = _command_first(arguments)
     try:
-        app = build(load_all=not tokens or tokens[0] not in NAMES)
+        app = build(load_all=not _command_of(tokens))
         result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(result or 0)
@@ -75,23 +129,32 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _command_first(arguments: Sequence[str]) -> list[str]:
-    """`--config FILE` before the command means the same as after it."""
-    tokens = list(arguments)
-    width = 0
-    if tokens[:1] == ["--config"] and len(tokens) > 2:
-        width = 2
-    elif tokens and tokens[0].startswith("--config="):
-        width = 1
-    if width and len(tokens) > width and not tokens[width].startswith("-"):
-        return [tokens[width], *tokens[:width], *tokens[width + 1 :]]
-    return tokens
+    """`--config FILE` before the command, or between its two words, means the same as after it."""
+    words: list[str] = []
+    options: list[str] = []
+    rest = list(arguments)
+    while rest and len(words) < (2 if words and words[0] in GROUPS else 1):
+        width = 2 if rest[0] == "--config" else 1 if rest[0].startswith("--config=") else 0
+        if width:
+            options += rest[:width]
+        elif rest[0].startswith("-"):
+            break
+        else:
+            words.append(rest[0])
+        del rest[: width or 1]
+    return [*words, *options, *rest] if words else list(arguments)
+
+
+def _command_of(tokens: Sequence[str]) -> tuple[str, ...]:
+    """The words of the command that was typed, () when there is no such command."""
+    return next((path for path in PATHS if tuple(tokens[: len(path)]) == path), ())
 
 
 def _wrong_usage(error: CycloptsError, tokens: Sequence[str]) -> int:
     text = " ".join(str(error).split())
     message, near, hint = text.partition("Did you mean ")
-    command = f" {tokens[0]}" if tokens and tokens[0] in NAMES else ""
-    output.note(f"error: {message.strip()}", near + hint, f"See: bluegreen{command} --help")
+    words = _command_of(tokens) or [word for word in tokens[:1] if word in GROUPS]
+    output.note(f"error: {message.strip()}", near + hint, f"See: {' '.join(['bluegreen', *words])} --help")
     return USAGE
 
 

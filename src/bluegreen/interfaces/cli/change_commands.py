@@ -1,4 +1,4 @@
-"""`bluegreen promote`, `abort` and `rollback`."""
+"""`bluegreen approve`, `promote`, `abort` and `rollback`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,26 @@ HANGING_AFTER_SECONDS = 3.0
 """A daemon that takes longer for a rollback is taken for dead: traffic comes first."""
 
 
-def promote(service: o.Service, /, *, as_json: o.Json = False, config: o.Config = o.CONFIG_DEFAULT) -> int:
+def approve(
+    service: o.Service, /, *, reason: o.Reason = "", as_json: o.Json = False, config: o.Config = o.CONFIG_DEFAULT
+) -> int:
+    """Let a verified version that waits for a person have the traffic, such as one that an agent deployed."""
+    raw = DaemonClient(config).call_raw("approve", r.ServiceRequest(service, o.requested_by(), reason))
+    if as_json:
+        print_json(raw)
+    else:
+        view = decode(v.DeploymentView, raw)
+        print(f"{view.id} is approved: {view.image}, asked for by {view.requested_by} (now {view.phase})")
+        print(f"watch it: {command_line(f'status {service} --watch', config)}")
+    return 0
+
+
+def promote(
+    service: o.Service, /, *, reason: o.Reason = "", as_json: o.Json = False, config: o.Config = o.CONFIG_DEFAULT
+) -> int:
     """Let a verified green have the traffic, or accept a green that monitoring could not judge."""
     client = DaemonClient(config)
-    raw = client.call_raw("promote", r.ServiceRequest(service, o.requested_by()))
+    raw = client.call_raw("promote", r.ServiceRequest(service, o.requested_by(), reason))
     if as_json:
         print_json(raw)
     else:

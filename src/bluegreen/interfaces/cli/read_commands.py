@@ -1,4 +1,4 @@
-"""`bluegreen status`, `history`, `events` and `services`."""
+"""`bluegreen status`, `history`, `deployment`, `wait`, `events` and `services`."""
 
 from __future__ import annotations
 
@@ -111,6 +111,45 @@ def history(
             if past.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK, Phase.FAILED, Phase.ABORTED):
                 print("\n".join(["", styled(f"{past.id}  {past.image}  {past.phase}", "bold"), *report(past)]))
     return 0
+
+
+DeploymentId = Annotated[str, Parameter(help="Id of the deployment, as `bluegreen history` shows it.")]
+
+
+def deployment(deployment: DeploymentId, /, *, as_json: o.Json = False, config: o.Config = o.CONFIG_DEFAULT) -> int:
+    """Show one deployment as it stands: phase, cause, last logs, what can be done."""
+    return _show(DaemonClient(config).call_raw("deployment", r.DeploymentRequest(deployment)), as_json)
+
+
+def wait(
+    deployment: DeploymentId,
+    /,
+    *,
+    until: Annotated[
+        str,
+        Parameter(
+            name="--until", help="ended, or a phase: awaiting_approval, monitoring, retaining.", show_default=True
+        ),
+    ] = "ended",
+    timeout_seconds: Annotated[
+        float, Parameter(name="--timeout-seconds", help="How long to wait at most, up to 3600.", show_default=True)
+    ] = 300.0,
+    as_json: o.Json = False,
+    config: o.Config = o.CONFIG_DEFAULT,
+) -> int:
+    """Wait until a deployment has ended, waits for approval, or is in the phase of `--until`."""
+    request = r.WaitRequest(deployment, until, timeout_seconds)
+    return _show(DaemonClient(config).call_raw("wait", request, timeout_seconds=timeout_seconds + 10), as_json)
+
+
+def _show(raw: dict[str, Any], as_json: bool) -> int:
+    """0 unless the deployment has ended without success."""
+    view = decode(v.DeploymentView, raw)
+    if as_json:
+        print_json(raw)
+    else:
+        print("\n".join([styled(f"{view.id}  {view.image}  {view.phase}", "bold"), *report(view)]))
+    return 1 if view.phase in (Phase.ROLLED_BACK, Phase.FAILED, Phase.ABORTED) else 0
 
 
 def events(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from enum import Enum
+from functools import reduce
 from typing import Any
 
 from cyclopts import App, Parameter
 
-from bluegreen.interfaces.cli.app import NAMES, build
+from bluegreen.interfaces.cli.app import PATHS, build
 
 INTRODUCTION = """# The command line
 
@@ -51,8 +52,11 @@ likewise. Service names are completed from the configuration file.
 def text() -> str:
     """The whole page."""
     app = build()
-    index = "\n".join(f"- [`{name}`](#bluegreen-{name}): {_summary(app[name])}" for name in NAMES)
-    sections = "\n".join(_section(name, app[name], app.default_parameter) for name in NAMES)
+    commands = {" ".join(path): reduce(lambda group, word: group[word], path, app) for path in PATHS}
+    index = "\n".join(
+        f"- [`{name}`](#bluegreen-{name.replace(' ', '-')}): {_summary(command)}" for name, command in commands.items()
+    )
+    sections = "\n".join(_section(name, command, app.default_parameter) for name, command in commands.items())
     return f"{INTRODUCTION}\n## Commands\n\n{index}\n\n{sections}"
 
 

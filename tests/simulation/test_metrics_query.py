@@ -1,0 +1,289 @@
+"""What `metrics_query` answers while versions come and go, on fakes and a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bluegreen.domain.access import Scope
+from bluegreen.domain.deployment import Phase
+from bluegreen.domain.errors import BluegreenError, Forbidden, UnknownName, UsageError
+from bluegreen.domain.model import Color, SlotTraffic
+from bluegreen.domain.service import ServiceSpec
+from bluegreen.routers.fake import FakeRouter
+from tests.simulation.world import World, service
+from tests.support.gate import Tools, agent
+
+
+class CountingRouter(FakeRouter):
+    """Counts how often it was asked for its counters, and for how many services."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    async def traffic(self, services: Sequence[str]) -> Mapping[str, Mapping[Color, SlotTraffic]]:
+        self.asked.append(len(services))
+        await asyncio.sleep(0)
+        return await super().traffic(services)
+
+
+@asynccontextmanager
+async def measured(*specs: ServiceSpec) -> AsyncIterator[World]:
+    async with World(*specs) as world:
+        world.fleet.metrics.start()
+        yield world
+
+
+async def ask(world: World, metric: str, **arguments: Any) -> Any:
+    return await Tools(world)("metrics_query", metric=metric, **arguments)
+
+
+def known(view: Any) -> list[float]:
+    return [point["value"] for point in view["points"] if point["value"] is not None]
+
+
+async def test_requests_are_those_of_the_version_that_served_them() -> None:
+    async with measured() as world:
+        await world.first_version()
+        blue = world.last().green
+        assert blue is not None
+        world.serve("app:v1", requests=100, errors=10)
+        await world.clock.advance(10)
+        await world.to_monitoring()
+        green = world.last().green
+        assert green is not None
+        world.serve("app:v2", requests=50, errors=1)
+        await world.clock.advance(0.5)
+        of_green = await ask(world, "request_error_rate", workloadId=green.id, startTime="-1m", step="10s")
+        assert of_green["workloads"] == [green.id]
+        assert of_green["summary"]["avg"] == pytest.approx(0.02)
+        of_both = await ask(world, "request_error_rate", labels={"app": "app"})
+        assert set(of_both["workloads"]) == {blue.id, green.id}
+        assert of_both["summary"]["avg"] == pytest.approx(11 / 150)
+        assert of_both["unit"].startswith("share of requests")
+
+
+async def test_what_has_just_happened_is_in_the_answer() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(60)
+        world.serve("app:v1", requests=30, errors=30)
+        await world.clock.advance(0.01)
+        view = await ask(world, "request_error_rate", labels={"app": "app"}, startTime="-30s", step="10s")
+        assert view["summary"]["latest"] == 1.0
+        rates = await ask(world, "request_rate", labels={"app": "app"}, startTime="-30s", step="10s")
+        assert sum(known(rates)) * 10 == pytest.approx(30, rel=0.01)
+        assert rates["points"][-1]["time"] == rates["endTime"]
+
+
+async def test_a_version_does_not_inherit_what_its_slot_counted_for_the_one_before() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        world.serve("app:v2", requests=1000, errors=900)
+        await world.until(Phase.ROLLED_BACK)
+        await world.clock.advance(30)
+        await world.to_monitoring("app:v3")
+        third = world.last().green
+        assert third is not None and third.color is Color.GREEN
+        world.serve("app:v3", requests=40)
+        await world.clock.advance(3)
+        view = await ask(world, "request_error_rate", workloadId=third.id)
+        assert view["summary"]["max"] == 0.0
+        rate = await ask(world, "request_rate", workloadId=third.id, startTime="-2m", step="120s")
+        assert known(rate) == pytest.approx([40 / 120])
+
+
+async def test_a_router_that_was_restarted_makes_no_negative_rate_and_loses_nothing() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(20)
+        for count in (600, 1200, 300, 900):
+            world.serve("app:v1", requests=count)
+            await world.clock.advance(60)
+        view = await ask(world, "request_rate", labels={"app": "app"}, startTime="-5m", step="5m")
+        assert known(view) == pytest.approx([2100 / 300])
+
+
+async def test_health_is_the_share_of_checks_that_passed() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(120)
+        well = await ask(world, "health_check_success", labels={"app": "app"}, startTime="-1m")
+        assert (well["summary"]["min"], well["summary"]["latest"]) == (1.0, 1.0)
+        world.prober.sick.add("app:v1")
+        await world.clock.advance(60)
+        ill = await ask(world, "health_check_success", labels={"app": "app"}, startTime="-2m", step="10s")
+        assert ill["summary"]["latest"] == 0.0
+        assert ill["summary"]["avg"] == pytest.approx(0.5, abs=0.05)
+
+
+async def test_in_flight_is_a_number_of_now_and_restarts_count_from_the_beginning() -> None:
+    async with measured() as world:
+        await world.first_version()
+        (status,) = await world.runtime.list()
+        world.router.counters[status.workload.id] = SlotTraffic(10, 0, 7)
+        await world.clock.advance(6)
+        in_flight = await ask(world, "requests_in_flight", labels={"app": "app"}, startTime="-10s", step="1s")
+        assert in_flight["summary"]["latest"] == 7
+        restarts = await ask(world, "restarts", workloadId=status.workload.id, startTime="-10s")
+        assert restarts["summary"]["latest"] == 0
+
+
+async def test_a_stopped_version_can_still_be_asked_for_and_is_forgotten_after_a_day() -> None:
+    async with measured() as world:
+        await world.first_version()
+        blue = world.last().green
+        assert blue is not None
+        world.serve("app:v1", requests=100)
+        await world.clock.advance(20)
+        await world.to_monitoring()
+        world.serve("app:v2")
+        await world.until(Phase.COMPLETED)
+        await world.clock.advance(60)
+        view = await ask(world, "request_rate", workloadId=blue.id, startTime="-2h")
+        assert sum(known(view)) * view["stepSeconds"] == pytest.approx(100)
+        late = await ask(world, "request_rate", workloadId=blue.id, startTime="-30s")
+        assert known(late) == []
+        assert set(late["summary"].values()) == {None}
+        await world.clock.advance(86_400 + 3600)
+        assert blue.id not in {workload.id for workload in world.fleet.metrics.workloads}
+        await ask(world, "request_rate", workloadId=blue.id)
+
+
+async def test_a_version_can_be_asked_for_from_the_moment_it_is_submitted() -> None:
+    async with measured() as world:
+        await world.first_version()
+        submitted = await Tools(world)(
+            "workload_submit", name="app-green", image="app:v2", labels={"app": "app", "deployment": "green"}
+        )
+        view = await ask(world, "health_check_success", workloadId=submitted["id"], startTime="-2m")
+        assert view["workloads"] == [submitted["id"]]
+
+
+async def test_no_match_is_an_answer_without_values() -> None:
+    async with measured() as world:
+        await world.first_version()
+        view = await ask(world, "request_rate", labels={"app": "app", "team": "nobody"})
+        assert (known(view), view["workloads"]) == ([], [])
+        assert set(view["summary"].values()) == {None}
+
+
+async def test_silence_of_the_router_is_not_zero() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(60)
+        world.router.alive = False
+        await world.clock.advance(60)
+        view = await ask(world, "request_rate", labels={"app": "app"}, startTime="-40s", step="10s")
+        assert known(view) == []
+        checks = await ask(world, "health_check_success", labels={"app": "app"}, startTime="-40s")
+        assert checks["summary"]["latest"] == 1.0
+        gauge = await ask(world, "requests_in_flight", labels={"app": "app"}, startTime="-40s", step="10s")
+        assert gauge["summary"]["latest"] is None
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 7200.0])
+async def test_a_wall_clock_that_jumps_loses_nothing(jump: float) -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(20)
+        world.serve("app:v1", requests=60)
+        await world.clock.advance(20)
+        world.clock.jump(jump)
+        await world.clock.advance(20)
+        view = await ask(world, "request_rate", labels={"app": "app"}, startTime="-1m", step="1m")
+        assert known(view) == pytest.approx([1.0])
+
+
+async def test_after_a_restart_of_the_daemon_the_past_is_not_counted_as_now() -> None:
+    async with measured() as world:
+        await world.first_version()
+        world.serve("app:v1", requests=1_000_000)
+        await world.clock.advance(60)
+        await world.restart()
+        world.fleet.metrics.start()
+        await world.clock.advance(30)
+        view = await ask(world, "request_rate", labels={"app": "app"}, startTime="-1m")
+        assert set(known(view)) == {0.0}
+
+
+async def test_while_nothing_happens_the_router_is_asked_every_five_seconds_for_all_services_at_once() -> None:
+    specs = [service(f"app{number}") for number in range(5)]
+    async with World(*specs) as world:
+        world.router = router = CountingRouter()
+        world.fleet = world._fleet()
+        await world.start()
+        world.fleet.metrics.start()
+        await world.clock.advance(60.5)
+        assert router.asked == [5] * 13
+
+
+async def test_many_questions_at_once_share_an_answer() -> None:
+    async with World() as world:
+        world.router = router = CountingRouter()
+        world.fleet = world._fleet()
+        await world.start()
+        await world.first_version()
+        router.asked.clear()
+        answers = await asyncio.gather(*(ask(world, "request_rate", labels={"app": "app"}) for _ in range(50)))
+        assert all(answer["workloads"] == answers[0]["workloads"] for answer in answers)
+        assert len(router.asked) <= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"metric": "request_errors"}, UsageError, r"metric: there is no metric 'request_errors'"),
+        ({"workloadId": "app-blue-nothing"}, UnknownName, "workloadId: there is no workload "),
+        ({"workloadId": "../../etc/passwd"}, UnknownName, "workloadId: "),
+        ({"labels": {"app": "ap"}}, UnknownName, "there is no service 'ap'"),
+        ({"nodeId": "elsewhere"}, UsageError, "nodeId: "),
+        ({"startTime": "yesterday"}, UsageError, "startTime: "),
+        ({"startTime": "-999999999d"}, UsageError, "startTime: "),
+        ({"endTime": "-2h"}, UsageError, "startTime: must be before endTime"),
+        ({"startTime": "-1d", "step": "1s"}, UsageError, "step: 1s makes 86400 points"),
+        ({"step": "10"}, UsageError, "step: "),
+        ({"step": "10ms"}, UsageError, "step: "),
+        ({"metrik": "x"}, UsageError, "unknown parameter 'metrik'"),
+    ],
+)
+async def test_what_is_refused_names_the_parameter(
+    arguments: dict[str, Any], error: type[BluegreenError], text: str
+) -> None:
+    async with measured() as world:
+        await world.first_version()
+        with pytest.raises(error, match=text):
+            await Tools(world)("metrics_query", **{"metric": "request_rate", **arguments})
+
+
+async def test_an_unknown_id_offers_the_nearest_and_an_unknown_metric_the_list() -> None:
+    async with measured() as world:
+        await world.first_version()
+        (running,) = await world.runtime.list()
+        with pytest.raises(UnknownName) as caught:
+            await ask(world, "request_rate", workloadId=running.workload.id[:-1])
+        assert running.workload.id in caught.value.hint
+        with pytest.raises(UsageError) as caught_metric:
+            await ask(world, "eror_rate")
+        assert "request_error_rate" in caught_metric.value.hint and "restarts" in caught_metric.value.hint
+
+
+async def test_who_is_limited_to_services_sees_only_those() -> None:
+    async with measured(service("app"), service("other")) as world:
+        for name in ("app", "other"):
+            await world.deploy(f"{name}:v1", name=name)
+            await world.until(Phase.COMPLETED, name=name)
+        tools = Tools(world, agent(Scope.READ, services=frozenset({"app"})))
+        mine = await tools("metrics_query", metric="request_rate")
+        assert [workload.split("-")[0] for workload in mine["workloads"]] == ["app"]
+        with pytest.raises(Forbidden):
+            await tools("metrics_query", metric="request_rate", labels={"app": "other"})
+        strange = next(w.id for w in world.fleet.metrics.workloads if w.service == "other")
+        with pytest.raises(Forbidden):
+            await tools("metrics_query", metric="request_rate", workloadId=strange)
