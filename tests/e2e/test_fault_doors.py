@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-from collections import Counter
+import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from examples.system import System, free_port
 from examples.traffic import SteadyTraffic
 
 from tests.e2e.conftest import CONFIGURATION
+from tests.e2e.flood import one_answer, request_of
 
 FLOOD = 10_000
 PATIENCE_SECONDS = 90.0
@@ -57,44 +59,26 @@ async def deployed_and_rolled_back(system: System, version: str) -> None:
     await asyncio.to_thread(system.wait, deployment, "rolled_back", timeout_seconds=PATIENCE_SECONDS)
 
 
-def request_of(path: str, token: str, port: int) -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-    ).encode()
-
-
-async def one_answer(port: int, request: bytes) -> str:
-    """The status of the answer, or what happened to the connection."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request)
-        line = await reader.readline()
-        await reader.read()
-        writer.close()
-        return line.split()[1].decode() if line else "closed"
-    except OSError as error:
-        return type(error).__name__
-
-
 async def test_ten_thousand_requests_at_once_do_not_stop_a_deployment(
     system: System, api_port: int, token: str
 ) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < FLOOD + 500:
-        pytest.skip(f"only {hard} open files are allowed here")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FLOOD + 500, hard))
-    try:
-        request = request_of("/v1/services/inference-model", token, api_port)
-        async with no_request_fails(system):
-            flood = asyncio.gather(*(one_answer(api_port, request) for _ in range(FLOOD)))
-            await deployed_and_rolled_back(system, "v2.0")
-            answers = Counter(await asyncio.wait_for(flood, PATIENCE_SECONDS))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    path = "/v1/services/inference-model"
+    async with no_request_fails(system):
+        flood = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.e2e.flood", str(api_port), path, str(FLOOD)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        counting = asyncio.create_task(flood.communicate(f"{token}\n".encode()))
+        await deployed_and_rolled_back(system, "v2.0")
+        written, _ = await asyncio.wait_for(counting, PATIENCE_SECONDS)
+    answers = json.loads(written)
+    assert sum(answers.values()) >= 1000
     assert answers["200"] > 0
     # What is too much is turned away at once: an answer with Retry-After, or no connection.
     assert set(answers) <= {"200", "503", "closed", "ConnectionResetError", "ConnectionRefusedError"}
-    assert await one_answer(api_port, request) == "200"
+    assert await one_answer(api_port, request_of(path, token, api_port)) == "200"
 
 
 async def test_readers_that_never_read_and_readers_that_hang_up_cost_nothing(

@@ -5,11 +5,11 @@ It is the reference client in another language, and with `--strict` it also judg
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
-import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,18 +62,26 @@ def inspector(pytestconfig: pytest.Config) -> Path:
     if npm is None:
         give_up("npm is not installed")
     kept.parent.mkdir(exist_ok=True)
-    # Finished in a directory of its own first: one that was interrupted is never taken for a whole one.
-    with tempfile.TemporaryDirectory(dir=kept.parent) as fresh:
-        package = f"{INSPECTOR}@{VERSION}"
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        done = subprocess.run(
-            [npm, "install", "--prefix", fresh, *options, package], capture_output=True, text=True, timeout=300
-        )
-        if done.returncode != 0:
-            give_up(f"npm can't install {package}: {done.stderr[-500:]}")
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(fresh, kept, symlinks=True)
+    with (kept.parent / f"{kept.name}.lock").open("w") as lock:
+        # One at a time, and finished in a directory of its own first: a half of one is never taken for a whole one.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            _install(npm, kept)
     return program
+
+
+def _install(npm: str, kept: Path) -> None:
+    fresh = kept.with_name(f"{kept.name}.new")
+    for leftover in (fresh, kept):
+        shutil.rmtree(leftover, ignore_errors=True)
+    package = f"{INSPECTOR}@{VERSION}"
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    done = subprocess.run(
+        [npm, "install", "--prefix", str(fresh), *options, package], capture_output=True, text=True, timeout=300
+    )
+    if done.returncode != 0:
+        give_up(f"npm can't install {package}: {done.stderr[-500:]}")
+    fresh.rename(kept)
 
 
 @pytest.fixture

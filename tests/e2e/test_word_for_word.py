@@ -69,6 +69,11 @@ async def until_stopped(call: McpCaller, workload_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
+async def until_ended(call: McpCaller) -> None:
+    newest = (await call("bluegreen_status", service="inference-model"))["services"][0]["deployment"]["id"]
+    await call("bluegreen_wait", deployment=newest)
+
+
 async def the_switch(call: McpCaller, color: str) -> dict[str, Any]:
     answer = await call("workload_submit", name="inference-model-service", labels={**APP, "activeDeployment": color})
     assert answer["route"]["activeDeployment"] == color
@@ -114,6 +119,7 @@ async def test_the_deployment_word_for_word(system: System, session: Session) ->
             "alert_create", name="deploy-complete", severity="info", message="inference-model runs v2.0", labels=APP
         )
         assert alert["kind"] == "alert"
+        await until_ended(call)
         history = (await call("bluegreen_history", service="inference-model"))["deployments"]
     report = await load.stop()
     assert report.failed == 0, report.failures
@@ -147,8 +153,7 @@ async def test_the_rollback_word_for_word(system: System, session: Session) -> N
             message="inference-model is back on v1.9",
             labels=APP,
         )
-        newest = (await call("bluegreen_status", service="inference-model"))["services"][0]["deployment"]["id"]
-        await call("bluegreen_wait", deployment=newest)
+        await until_ended(call)
         history = (await call("bluegreen_history", service="inference-model"))["deployments"]
     report = await load.stop()
     assert report.failed == 0, report.failures

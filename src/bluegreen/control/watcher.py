@@ -22,7 +22,16 @@ from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
     SwitchTraffic,
 )
-from bluegreen.domain.deployment import BEFORE_SWITCH, IN_PROGRESS, Deployment, Phase, apply, replay, route_of
+from bluegreen.domain.deployment import (
+    BEFORE_SWITCH,
+    IN_PROGRESS,
+    Deployment,
+    Phase,
+    apply,
+    held_workloads,
+    replay,
+    route_of,
+)
 from bluegreen.domain.errors import BluegreenError, IllegalEvent, Refused, RouterError, StoreError
 from bluegreen.domain.model import Workload
 from bluegreen.domain.reconcile import reconcile
@@ -225,15 +234,8 @@ class ServiceWatcher:
         self._attend()
 
     def held(self) -> list[tuple[Workload, Deployment]]:
-        """What stands in the slots, each with a deployment that knows it: the active workload and those that live
-        deployments still have."""
-        found: dict[str, tuple[Workload, Deployment]] = {}
-        for deployment in [*self.live.values(), *([self.last] if self.last else [])]:
-            standby = deployment.standby if deployment.id in self.live else None
-            for workload in (deployment.active, standby):
-                if workload is not None:
-                    found.setdefault(workload.id, (workload, deployment))
-        return list(found.values())
+        """What stands in the slots, each with a deployment that knows it."""
+        return held_workloads(self.live.values(), self.last)
 
     def _attend(self) -> None:
         wanted = [(workload, self.spec_of(deployment)) for workload, deployment in self.held()]

@@ -277,3 +277,16 @@ def replay(records: Iterable[e.Record]) -> Deployment:
 def route_of(workload: Workload) -> tuple[RouteTarget, ...]:
     """All traffic to one workload."""
     return (RouteTarget(workload.color, workload.id, 100),)
+
+
+def held_workloads(live: Iterable[Deployment], last: Deployment | None) -> list[tuple[Workload, Deployment]]:
+    """What stands in a service's slots, each with a deployment that knows it: the active workload of the newest
+    deployment, and what those under way still have."""
+    found: dict[str, tuple[Workload, Deployment]] = {}
+    under_way = {deployment.id: deployment for deployment in live}
+    for deployment in [*under_way.values(), *([last] if last else [])]:
+        standby = deployment.standby if deployment.id in under_way else None
+        for workload in (deployment.active, standby):
+            if workload is not None:
+                found.setdefault(workload.id, (workload, deployment))
+    return list(found.values())

@@ -68,7 +68,7 @@ class Window:
     @property
     def edges(self) -> list[float]:
         """Beginnings and ends of the steps, ascending."""
-        count = max(1, math.ceil((self.end - self.start) / self.step - 1e-9))
+        count = max(1, math.ceil((self.end - self.start) / self.step - 1e-6))
         return [self.start, *(self.end - number * self.step for number in range(count - 1, -1, -1))]
 
 
