@@ -64,11 +64,11 @@ def write_server(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def fast_system() -> Iterator[System]:
-    """A whole system with FIRST deployed and alone; gone afterwards."""
+def fast_system(more: str = "") -> Iterator[System]:
+    """A whole system with FIRST deployed and alone; gone afterwards. `more` is added to its configuration."""
     with temporary_directory() as directory:
         write_server(directory)
-        system = System(directory, CONFIGURATION.replace("@haproxy@", get_haproxy_binary()))
+        system = System(directory, CONFIGURATION.replace("@haproxy@", get_haproxy_binary()) + more)
         try:
             system.up()
             system.wait(system.deploy(FIRST, service=SERVICE), "completed")

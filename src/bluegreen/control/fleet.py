@@ -17,6 +17,7 @@ from bluegreen.control.executor import Executor
 from bluegreen.control.metrics import MetricsRecorder
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock, Prober, Store, TrafficRouter, WorkloadRuntime
+from bluegreen.control.router_questions import RouterQuestions
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.watcher import ServiceWatcher
@@ -68,6 +69,9 @@ class Fleet:
             view=self.view,
             clock=ports.clock,
         )
+        self.router_questions = RouterQuestions(ports.router, self.view)
+        self.ended: dict[str, Deployment] = {}
+        """Past deployments that were read lately; they don't change any more."""
         self.metrics = MetricsRecorder(self.observers, self.view, ports.clock)
         self.rules = RuleBook(self.metrics, alerts, ports.store, ports.clock)
         for spec in services.values():

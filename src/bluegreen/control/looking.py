@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from bluegreen import __version__
@@ -18,8 +17,7 @@ async def status(fleet: Fleet, request: r.StatusRequest) -> v.StatusView:
     """What runs and where the traffic goes: slots, route and newest deployment of one service or of all. Use it first,
     and to follow a deployment; `reason` of a deployment says what it waits for and what to do next."""
     names = [fleet.spec(request.service).name] if request.service else list(fleet.specs)
-    # Side by side: a router that hangs costs one patience, not two.
-    health, _ = await asyncio.gather(fleet.ports.router.health(), fleet.view.refresh_for(names))
+    health = await fleet.router_questions.ask(names)
     return v.StatusView(
         services=tuple(service_view(fleet, name) for name in names),
         router=health.detail,

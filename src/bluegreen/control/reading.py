@@ -15,20 +15,39 @@ from bluegreen.domain.model import Color, Workload
 
 EVENTS_POLL_SECONDS = 0.1
 MAX_WAIT_SECONDS = 30.0
+ENDED_KEPT = 2000
+"""Past deployments kept in memory: a few KB each."""
 MAX_LONG_WAIT_SECONDS = 3600.0
 
 
 async def read_deployment(fleet: Fleet, deployment_id: str) -> Deployment:
     """Raises UnknownName with near ids."""
     watcher = fleet.watcher_of(deployment_id)
-    if watcher is not None and deployment_id in watcher.live:
-        return watcher.live[deployment_id]
+    if watcher is not None:
+        live, last = watcher.live.get(deployment_id), watcher.last
+        known = live or (last if last is not None and last.id == deployment_id else None)
+        if known is not None:
+            return known
+    elif deployment_id in fleet.ended:
+        fleet.require_visible(fleet.ended[deployment_id].service)
+        return fleet.ended[deployment_id]
     records = await fleet.ports.store.read(deployment_id)
     if not records:
-        known = [known_id for name in fleet.specs for known_id in await fleet.ports.store.deployments(name, limit=20)]
-        raise unknown("deployment", deployment_id, known)
+        nearby = [known_id for name in fleet.specs for known_id in await fleet.ports.store.deployments(name, limit=20)]
+        raise unknown("deployment", deployment_id, nearby)
     fleet.require_visible(records[0].service)
-    return replay(records)
+    deployment = replay(records)
+    if deployment.phase.terminal and watcher is None and not _may_still_change(fleet, deployment):
+        while len(fleet.ended) >= ENDED_KEPT:
+            fleet.ended.pop(next(iter(fleet.ended)), None)
+        fleet.ended[deployment_id] = deployment
+    return deployment
+
+
+def _may_still_change(fleet: Fleet, deployment: Deployment) -> bool:
+    """The newest of a service: the version it left can still be stopped on purpose."""
+    watcher = fleet.watchers.get(deployment.service)
+    return watcher is None or watcher.last is None or watcher.last.id == deployment.id
 
 
 async def read_history(fleet: Fleet, service: str, *, limit: int) -> list[Deployment]:

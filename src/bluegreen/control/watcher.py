@@ -213,8 +213,8 @@ class ServiceWatcher:
                 raise IllegalEvent(f"{self.service} has a deployment under way")
             at = self._clock.now()
             ended = apply(self.last, at, event)
-            await self._store.append(ended.id, self.service, [(at, event)])
-            self.last = ended
+            (record,) = await self._store.append(ended.id, self.service, [(at, event)])
+            self.last = replace(ended, last_sequence=record.sequence)
             self._attend()
 
     def _take_over(self, before: Deployment, after: Deployment) -> None:

@@ -57,7 +57,7 @@ async def workload_get(fleet: Fleet, request: t.WorkloadRequest) -> v.WorkloadVi
 
 
 async def _service_view(fleet: Fleet, workload_id: str, service: str) -> v.WorkloadView:
-    await fleet.view.refresh_for([service])
+    await fleet.router_questions.ask([service])
     route = traffic_view(service, fleet.view.route(service))
     if route.activeWorkloadId is None:
         raise Refused(
@@ -76,9 +76,10 @@ async def workload_list(fleet: Fleet, request: t.WorkloadListRequest) -> v.Workl
     deployments. `orphan` marks what no deployment knows. Next: workload_get for one of them."""
     if not 1 <= request.limit <= 1000:
         raise UsageError(f"limit: must be between 1 and 1000, got {request.limit}")
-    if app := request.labels.get("app"):
+    app = request.labels.get("app")
+    if app:
         fleet.spec(app)
-    await fleet.view.refresh_for(list(fleet.specs))
+    await fleet.router_questions.ask([app] if app else list(fleet.specs))
     ended = request.state is not None and WorkloadState(request.state).ended
     wanted = request.labels.items()
     found = [
