@@ -6,6 +6,7 @@ Each call is as the procedure writes it; only ids are filled in from the answers
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -131,6 +132,8 @@ async def test_the_deployment_word_for_word(system: System, session: Session) ->
     assert "inference-model runs v2.0" in written.stdout
     verified = await asyncio.to_thread(system.run, "audit", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    entries = json.loads((await asyncio.to_thread(system.run, "audit", "list", "--json")).stdout)["entries"]
+    assert {entry["door"] for entry in entries if entry["what"] == "workload_submit"} == {"mcp"}
 
 
 @pytest.mark.parametrize("session", [stdio, http], ids=["stdio", "http"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import time
@@ -315,6 +316,7 @@ class TestSmokeCommand:
         self, prober: HttpProber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+        monkeypatch.setenv("PATH", os.defpath)  # A long one would push the rest out of what is kept.
         script = "import os, sys; print(os.getcwd(), sorted(os.environ.items())); sys.exit(3)"
         result = await prober.smoke(Endpoint("127.0.0.1", 8000), python(script), WORKLOAD)
         assert not result.ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -42,7 +43,9 @@ def as_owner(app: ASGIApp) -> ASGIApp:
     """For the unix socket: whoever may open it is the user who started the daemon."""
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, CALLER: OWNER, DOOR: OWNER.door}, receive, send)
+        # `bluegreen mcp` says that it is an agent's; whoever may open the socket is the owner in any case.
+        name = "mcp" if scope["type"] == "http" and _header(scope, b"x-bluegreen-door") == "mcp" else OWNER.door
+        await app({**scope, CALLER: replace(OWNER, door=name), DOOR: name}, receive, send)
 
     return door
 

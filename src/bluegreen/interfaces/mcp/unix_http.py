@@ -35,6 +35,8 @@ def _request(connection: h11.Connection, path: str, body: bytes) -> bytes:
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Connection", "close"),
+        # The owner's own word, for the audit log: it gives no right that the socket does not give.
+        ("X-Bluegreen-Door", "mcp"),
     ]
     events = (h11.Request(method="POST", target=path, headers=headers), h11.Data(data=body), h11.EndOfMessage())
     return b"".join(connection.send(event) or b"" for event in events)
