@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +203,10 @@ def _of_type(hint: Any) -> st.SearchStrategy[Any]:
             labels=st.dictionaries(st.text(), st.text(), max_size=3),
             resources=st.builds(Resources, cpus=_of_type(float)),
         )
+    if isinstance(hint, type) and is_dataclass(hint):
+        return st.builds(hint, **{name: _of_type(inner) for name, inner in get_type_hints(hint).items()})
+    if get_origin(hint) is tuple:
+        return st.lists(_of_type(get_args(hint)[0]), max_size=4).map(tuple)
     return st.from_type(hint)
 
 

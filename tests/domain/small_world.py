@@ -39,6 +39,7 @@ from bluegreen.domain.model import (
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.reconcile import reconcile
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.watch import Watch, yardstick
 
 SPEC = ServiceSpec(
     name="app",
@@ -103,10 +104,18 @@ def observe(world: World) -> Observation:
         workloads=workloads,
         health=health,
         traffic=None if counted is None else dict.fromkeys(Color, counted),
+        watch=None if counted is None else _watch(counted, d),
         route=world.route,
         connected={color: (_endpoint(color),) if color in world.connected else () for color in Color},
         capacity=Capacity(Resources(0, 4, 4096), Resources()),
     )
+
+
+def _watch(counted: SlotTraffic, d: Deployment) -> Watch | None:
+    if d.phase is not Phase.MONITORING:
+        return None
+    by = yardstick(SPEC.policy, d.baseline, concurrent=False)
+    return Watch(by).after(1.0, counted, None, concurrent=False)
 
 
 def _endpoint(color: Color) -> Endpoint:

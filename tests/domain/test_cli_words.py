@@ -14,6 +14,7 @@ import pytest
 
 from bluegreen.control import views as v
 from bluegreen.domain import events as e
+from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.deployment import Deployment, apply, requested
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Color, Resources, RouteTarget, Workload
@@ -81,7 +82,7 @@ def test_every_event_has_a_sentence(kind: str) -> None:
 
 def _example(field: dataclasses.Field[Any]) -> object:
     given = {"green": GREEN, "targets": (RouteTarget(Color.GREEN, "shop-2"),), "color": Color.GREEN}
-    named = {"steps": (100,), "generation": 3, "healthy": True}
+    named = {"steps": (100,), "generation": 3, "healthy": True, "baseline": Baseline()}
     return {**given, **named}.get(field.name, f"the {field.name}")
 
 

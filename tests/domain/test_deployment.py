@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bluegreen.domain import events as e
+from bluegreen.domain.baseline import Baseline, Window
 from bluegreen.domain.deployment import (
     TERMINAL_PHASES,
     TRANSITIONS,
@@ -45,6 +46,7 @@ SAMPLES: dict[str, e.Event] = {
     "approval_needed": e.ApprovalNeeded(),
     "promoted": e.Promoted("ada"),
     "step_passed": e.StepPassed(),
+    "baseline_recorded": e.BaselineRecorded(Baseline((Window("the last minute", 100, 1),))),
     "attention_needed": e.AttentionNeeded("look"),
     "deployment_failing": e.DeploymentFailing("broken"),
     "abort_requested": e.AbortRequested("ada"),

@@ -91,7 +91,24 @@ def test_every_key_arrives() -> None:
                 ),
                 SmokeTest(name="script", command=("./smoke.sh", "--fast")),
             ),
-            policy=Policy(10.0, 20.0, 30.0, 0.05, 5, 1, False, 600.0, False, 0.1),
+            policy=Policy(
+                monitor_seconds=10.0,
+                retain_seconds=20.0,
+                drain_timeout_seconds=30.0,
+                max_error_rate=0.05,
+                min_requests=5,
+                max_latency_ms=300.0,
+                max_latency_increase=0.2,
+                latency_quantile=0.95,
+                false_rollback_probability=0.0001,
+                on_inconclusive="rollback",
+                inconclusive_seconds=60.0,
+                max_restarts=1,
+                auto_promote=False,
+                approval_timeout_seconds=600.0,
+                auto_rollback=False,
+                poll_seconds=0.1,
+            ),
         )
     }
 

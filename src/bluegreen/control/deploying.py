@@ -196,7 +196,7 @@ async def _switch_back(
             f"service: {blue.id} ({blue.image}) does not run, so the traffic stays where it is",
             hint=f"Start it again instead: bluegreen deploy {request.service} --image {blue.image}",
         )
-    done = await watcher.roll_back(deployment, cause, request.requested_by or fleet.caller.name)
+    done = await watcher.roll_back(deployment, e.RollbackRequested(cause, request.requested_by or fleet.caller.name))
     text = f"all traffic of {request.service} is on {blue.color} ({blue.version}) again"
     if not done.recorded:
         text += "; the event log could not be written yet, this is recorded as soon as it can"

@@ -100,6 +100,7 @@ class Fleet:
             prober=self.ports.prober,
             view=self.view,
             clock=self.ports.clock,
+            baseline_of=self.metrics.baseline,
         )
         self.observers[name] = observer
         self.watchers[name] = ServiceWatcher(

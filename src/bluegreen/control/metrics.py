@@ -15,6 +15,8 @@ from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.workload_monitor import WorkloadMonitor
+from bluegreen.domain.baseline import Baseline
+from bluegreen.domain.baseline import Window as BaselineWindow
 from bluegreen.domain.model import Color, SlotTraffic, Workload
 from bluegreen.domain.sample_ring import SampleRing
 from bluegreen.domain.series import Metric, Point, Sample, Tally, Window, points
@@ -28,6 +30,12 @@ IDLE_SECONDS = 5.0
 KEPT_SECONDS = 86_400.0
 NEW_SECONDS = 10.0
 """A workload this young is measured from its first request on."""
+BASELINE_WINDOWS = (
+    ("the last minute", 60.0, 0.0),
+    ("the last 10 minutes", 600.0, 0.0),
+    ("the same time yesterday", 86_400.0, 85_800.0),
+)
+"""Name, and from when to when, in seconds before now."""
 MAX_GONE_WORKLOADS = 1000
 """How many are remembered after they were stopped: at most 190 KB each, mostly far less."""
 
@@ -108,6 +116,21 @@ class MetricsRecorder:
         own = Window(over.start - offset, over.end - offset, over.step)
         samples = [self._recorded[known].ring.since(own.start) for known in workload_ids if known in self._recorded]
         return [replace(point, at=point.at + offset) for point in points(metric, samples, own)]
+
+    def baseline(self, workload: Workload) -> Baseline | None:
+        """What a workload did until now and at this time yesterday; None when it was not measured."""
+        recorded = self._recorded.get(workload.id)
+        if recorded is None:
+            return None
+        now = self._clock.monotonic()
+        windows = []
+        for name, begin, end in BASELINE_WINDOWS:
+            counted = [sample for sample in recorded.ring.since(now - begin) if now - begin <= sample.at <= now - end]
+            known = [(s.requests, s.errors) for s in counted if s.requests is not None and s.errors is not None]
+            if len(known) > 1:
+                (requests, errors), (more_requests, more_errors) = known[0], known[-1]
+                windows.append(BaselineWindow(name, more_requests - requests, more_errors - errors))
+        return Baseline(tuple(windows))
 
     def _add(self, service: str, monitor: WorkloadMonitor) -> None:
         now, workload, status = self._clock.monotonic(), monitor.workload, monitor.status

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from bluegreen.control.ports import Clock, Prober, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
+from bluegreen.control.watch_keeper import WatchKeeper
 from bluegreen.control.workload_monitor import WorkloadMonitor
+from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Capacity, Workload
 from bluegreen.domain.observation import Observation
-from bluegreen.domain.service import HealthCheck, ServiceSpec
+from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec
 
 
 class Observer:
@@ -31,6 +33,7 @@ class Observer:
         prober: Prober,
         view: RouterView,
         clock: Clock,
+        baseline_of: Callable[[Workload], Baseline | None] = lambda _: None,
     ) -> None:
         self.service = service
         self.monitors: dict[str, WorkloadMonitor] = {}
@@ -39,6 +42,8 @@ class Observer:
         self._prober = prober
         self._view = view
         self._clock = clock
+        self._baseline_of = baseline_of
+        self._watches = WatchKeeper(service, view)
         self._phase_began: dict[str, float] = {}
         self._restarts_before: dict[str, Mapping[str, int]] = {}
 
@@ -103,13 +108,19 @@ class Observer:
             blue.start_over()
         if deployment.phase.terminal:
             del self._phase_began[deployment.id], self._restarts_before[deployment.id]
+            self._watches.forget(deployment)
 
     def elapsed_seconds(self, deployment: Deployment) -> float:
         began = self._phase_began.get(deployment.id)
         return self._clock.monotonic() - began if began is not None else 0.0
 
     async def observe(
-        self, deployment: Deployment, *, running: frozenset[str] = frozenset(), superseded_by: str = ""
+        self,
+        deployment: Deployment,
+        policy: Policy,
+        *,
+        running: frozenset[str] = frozenset(),
+        superseded_by: str = "",
     ) -> Observation:
         began = self._phase_began.get(deployment.id, 0.0)
         capacity, problem = await self._requirements(deployment)
@@ -120,6 +131,8 @@ class Observer:
             elapsed_seconds=self._clock.monotonic() - began,
             # Counters read before the phase began say nothing about it: a drain must not end on them.
             traffic=self._view.traffic(self.service, since=began),
+            watch=self._watches.look(deployment, policy, began=began),
+            baseline=self._baseline(deployment),
             running=running,
             superseded_by=superseded_by,
             restarts_before=self._restarts_before.get(deployment.id, {}),
@@ -139,6 +152,12 @@ class Observer:
             capacity=capacity,
             router_problem=router_problem,
         )
+
+    def _baseline(self, deployment: Deployment) -> Baseline | None:
+        """Blue's record, when it is about to lose traffic for the first time."""
+        if deployment.phase is not Phase.SWITCHING or deployment.switched or deployment.blue is None:
+            return None
+        return self._baseline_of(deployment.blue)
 
     async def _requirements(self, deployment: Deployment) -> tuple[Capacity | None, str]:
         if deployment.phase is not Phase.PREFLIGHT:

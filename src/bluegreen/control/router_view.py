@@ -78,8 +78,13 @@ class RouterView:
 
     def traffic(self, service: str, *, since: float = 0.0) -> Mapping[Color, SlotTraffic] | None:
         """The counters, or None when they were not read after the monotonic time `since`."""
-        read_at, traffic = self._traffic.get(service, (-1.0, {}))
-        return traffic if read_at > since else None
+        reading = self.reading(service, since=since)
+        return reading[1] if reading else None
+
+    def reading(self, service: str, *, since: float = 0.0) -> tuple[float, Mapping[Color, SlotTraffic]] | None:
+        """The counters and when they were read (monotonic); None when not after `since`."""
+        reading = self._traffic.get(service)
+        return reading if reading is not None and reading[0] > since else None
 
     def rates(self, service: str, color: Color) -> Rates | None:
         samples = self._samples.get((service, color))

@@ -144,7 +144,7 @@ class ServiceWatcher:
         self.wake()
         return deployment
 
-    async def roll_back(self, deployment: Deployment, cause: str, by: str, *, automatic: bool = False) -> Done:
+    async def roll_back(self, deployment: Deployment, requested: e.RollbackRequested) -> Done:
         """The traffic first, then the record: neither a lock nor the log is waited for before the switch. Raises
         RouterError when the router did not switch; then it is tried until it does."""
         if not deployment.can_roll_back or deployment.blue is None:
@@ -152,7 +152,7 @@ class ServiceWatcher:
         if deployment.id in self._returning:
             return Done(deployment)
         self._returning.add(deployment.id)
-        events: list[e.Event] = [e.RollbackRequested(cause, by, automatic)]
+        events: list[e.Event] = [requested]
         try:
             switched = await self._executor.switch(self.service, SwitchTraffic(route_of(deployment.blue), None))
             events.append(switched)
@@ -290,7 +290,7 @@ class ServiceWatcher:
         spec = self.spec_of(deployment)
         running = self._actions.running(deployment_id)
         newer = next((d.id for d in self.live.values() if self._waits_for(d, deployment)), "")
-        seen = await self._observer.observe(deployment, running=running, superseded_by=newer)
+        seen = await self._observer.observe(deployment, spec.policy, running=running, superseded_by=newer)
         plan = reconcile(deployment, spec, seen)
         if self.live.get(deployment_id) is not deployment:
             return True
@@ -299,7 +299,7 @@ class ServiceWatcher:
         if rollback is not None and rollback.automatic:
             with contextlib.suppress(RouterError):
                 # It is recorded all the same, and the phase rolling_back tries until the router answers.
-                await self.roll_back(deployment, rollback.cause, rollback.requested_by, automatic=True)
+                await self.roll_back(deployment, rollback)
             return True
         if plan.events:
             await self.record(deployment_id, plan.events)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bluegreen.domain import events as e
+from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.errors import IllegalEvent
 from bluegreen.domain.model import RouteTarget, Workload
 
@@ -50,6 +51,7 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
     (Phase.AWAITING_APPROVAL, e.Promoted.kind): Phase.SWITCHING,
     **{(phase, e.DeploymentFailing.kind): Phase.CLEANING_UP for phase in (*BEFORE_SWITCH, Phase.SWITCHING)},
     **{(phase, e.AbortRequested.kind): Phase.CLEANING_UP for phase in BEFORE_SWITCH},
+    (Phase.SWITCHING, e.BaselineRecorded.kind): Phase.SWITCHING,
     (Phase.SWITCHING, e.TrafficSwitched.kind): Phase.MONITORING,
     (Phase.MONITORING, e.StepPassed.kind): Phase.SWITCHING,
     (Phase.MONITORING, e.Promoted.kind): Phase.MONITORING,
@@ -110,6 +112,8 @@ class Deployment:
     green: Workload | None = None
     generation: int = 0
     step_index: int = 0
+    baseline: Baseline | None = None
+    """What blue did before the switch; None when nothing was measured."""
     switched: bool = False
     switched_at: float | None = None
     switch_milliseconds: float | None = None
@@ -208,6 +212,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
     match event:
         case e.PreflightPassed():
             return replace(d, green=event.green)
+        case e.BaselineRecorded():
+            return replace(d, baseline=event.baseline)
         case e.TrafficSwitched():
             return _switched(d, at, event)
         case e.StepPassed():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.model import Color, RouteTarget, Workload
+from bluegreen.domain.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,14 @@ class Promoted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineRecorded(Event):
+    """What blue did until now: green is measured by it, also by a daemon that comes later."""
+
+    kind: ClassVar[str] = "baseline_recorded"
+    baseline: Baseline
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficSwitched(Event):
     """Observed, never assumed: the router confirmed this route."""
 
@@ -118,6 +128,7 @@ class StepPassed(Event):
 
     kind: ClassVar[str] = "step_passed"
     verdict: str = ""
+    measurements: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,7 @@ class MonitoringPassed(Event):
     verdict: str = ""
     requests: int = 0
     errors: int = 0
+    measurements: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,8 @@ class RollbackRequested(Event):
     cause: str
     requested_by: str
     automatic: bool = False
+    measurements: tuple[Verdict, ...] = ()
+    """What was measured when it was decided; empty for a person's decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,13 +173,24 @@ class Route:
 class SlotTraffic:
     """What the router counted for one workload since the router knows it; counters only grow.
 
-    `errors` are answers of 500 and above, those that the router gave in the workload's place included.
-    `in_flight` are requests being worked on now, in old router processes too.
+    `errors` are answers of 500 and above, those that the router gave in the workload's place included, and for
+    gRPC the statuses that are the server's fault. `in_flight` are requests being worked on now, in old router
+    processes too.
     """
 
     requests: int = 0
     errors: int = 0
     in_flight: int = 0
+    latency: tuple[int, ...] = ()
+    """Requests per bucket of `domain.latency`; empty when the router does not measure it."""
+    statuses: tuple[int, ...] = ()
+    """Answers of 1xx, 2xx, 3xx, 4xx and 5xx; empty when not counted."""
+    connection_errors: int = 0
+    """Of `errors`: no replica could be reached, or none answered; the router answered in its place."""
+    aborted: int = 0
+    """Requests whose client hung up before the answer was complete; in no other count unless it had begun."""
+    retries: int = 0
+    """Attempts that failed to connect and were repeated on another replica: errors that users did not see."""
 
 
 @dataclass(frozen=True, slots=True)

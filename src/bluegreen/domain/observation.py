@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.health import Health, WorkloadHealth
 from bluegreen.domain.model import (
     Capacity,
@@ -15,6 +16,8 @@ from bluegreen.domain.model import (
     Workload,
     WorkloadStatus,
 )
+from bluegreen.domain.verdict import Verdict
+from bluegreen.domain.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ class Observation:
     running: frozenset[str] = frozenset()
     superseded_by: str = ""
     """Id of a newer deployment that waits for the standby slot."""
+    watch: Watch | None = None
+    """What green did since the switch; None when the router's counters could not be read since."""
+    analyses: tuple[Verdict, ...] = ()
+    """The last answers of the service's own analyses: smoke tests, commands and queries."""
+    baseline: Baseline | None = None
+    """What blue did until now; None when nothing was measured."""
     restarts_before: Mapping[str, int] = field(default_factory=dict)
     """Restarts of each workload when the phase began."""
 

@@ -213,6 +213,9 @@ def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
         return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}{untouched(d)}")
     if (connect := connect_slot(green, seen)) is not None:
         return Plan(f"telling the router where {green.label} is", actions=(connect,))
+    record = () if d.baseline or seen.baseline is None or d.switched else (e.BaselineRecorded(seen.baseline),)
     return Plan(
-        f"moving {d.percent} % of the traffic to {green.label}", actions=(SwitchTraffic(targets, d.generation),)
+        f"moving {d.percent} % of the traffic to {green.label}",
+        events=record,
+        actions=(SwitchTraffic(targets, d.generation),),
     )

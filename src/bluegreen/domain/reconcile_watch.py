@@ -7,31 +7,11 @@ from bluegreen.domain.actions import ConnectSlot, Plan
 from bluegreen.domain.alert_texts import needs_attention
 from bluegreen.domain.deployment import Deployment, route_of
 from bluegreen.domain.health import Health
+from bluegreen.domain.judging import judge_green, only_too_quiet, verdict_of
 from bluegreen.domain.model import Workload
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.service import ServiceSpec
-from bluegreen.domain.verdict import Answer, Verdict, judge_traffic
-
-
-def judge_green(d: Deployment, spec: ServiceSpec, seen: Observation) -> Verdict:
-    """Everything that is known about green since the switch. The worst answer wins; silence never passes."""
-    green = d.green
-    assert green is not None, f"deployment {d.id} is watched without a workload"
-    traffic = judge_traffic(seen.slot_traffic(green.color), spec.policy, green.label)
-    health = seen.health_of(green)
-    status = seen.status(green)
-    if status is None:
-        return Verdict(Answer.FAIL, f"{green.id} disappeared")
-    if any(replica.error for replica in status.replicas):
-        error = next(replica.error for replica in status.replicas if replica.error)
-        return Verdict(Answer.FAIL, f"a replica of {green.label} can't run: {error}")
-    if seen.restarts_in_phase(green) > spec.policy.max_restarts:
-        return Verdict(Answer.FAIL, f"{green.label} is in a crash loop: {seen.restarts_in_phase(green)} restarts")
-    if health.verdict is Health.UNHEALTHY:
-        return Verdict(Answer.FAIL, f"{green.label} is unhealthy: {health.summary}", traffic.requests, traffic.errors)
-    if traffic.answer is Answer.PASS and health.verdict is not Health.HEALTHY:
-        return Verdict(Answer.INCONCLUSIVE, f"health of {green.label} is unknown: {health.summary}", traffic.requests)
-    return traffic
+from bluegreen.domain.verdict import Answer, Verdict
 
 
 def moved_back_by_someone(d: Deployment, seen: Observation) -> str:
@@ -79,22 +59,40 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
     if found := moved_back_by_someone(d, seen):
         return Plan(found, events=(e.RollbackRequested(found, "someone outside the daemon"),))
     sync = sync_slots(d, seen)
-    verdict = judge_green(d, spec, seen)
+    measurements = judge_green(d, spec, seen)
+    verdict = verdict_of(measurements)
     if d.accepted:
-        return _passed(
-            d,
-            Verdict(Answer.PASS, f"accepted by a person; {verdict.reason}", verdict.requests, verdict.errors),
-        )
+        return _passed(d, f"accepted by a person; {verdict.reason}", measurements)
     if verdict.answer is Answer.FAIL:
-        return _breach(d, spec, seen, verdict, sync)
+        return _breach(d, spec, seen, measurements, sync)
     judged = d.green.label if d.green else "the new version"
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:
         return Plan(f"watching {judged} for {remaining:.0f} s more: {verdict.reason}", actions=sync)
     if verdict.answer is Answer.PASS or (d.blue is None and _healthy(d, seen)):
-        return _passed(d, verdict)
+        return _passed(d, verdict.reason, measurements)
+    return _undecided(d, spec, seen, measurements, sync)
+
+
+def _undecided(
+    d: Deployment,
+    spec: ServiceSpec,
+    seen: Observation,
+    measurements: tuple[Verdict, ...],
+    sync: tuple[ConnectSlot, ...],
+) -> Plan:
+    """The time to watch is over and the numbers do not tell. Never promoted for silence of what measures: only when
+    the service's owner said so, the counters can be read, and what little came was good."""
+    policy, reason = spec.policy, verdict_of(measurements).reason
+    if seen.elapsed_seconds >= policy.monitor_seconds + policy.inconclusive_seconds:
+        if policy.on_inconclusive == "rollback" and _way_back(d.blue, seen):
+            cause = f"the numbers did not tell in time: {reason}"
+            return Plan(cause, events=(e.RollbackRequested(cause, "bluegreen", True, measurements),))
+        if policy.on_inconclusive == "promote" and only_too_quiet(measurements):
+            return _passed(d, f"promoted without enough traffic, as on_inconclusive says: {reason}", measurements)
+    judged = d.green.label if d.green else "the new version"
     return Plan(
-        f"holding: {verdict.reason}. Accept {judged} with: bluegreen promote {d.service}; "
+        f"holding: {reason}. Accept {judged} with: bluegreen promote {d.service}; "
         f"or go back with: bluegreen rollback {d.service}",
         actions=sync,
     )
@@ -105,16 +103,21 @@ def _healthy(d: Deployment, seen: Observation) -> bool:
     return d.green is not None and seen.is_healthy(d.green)
 
 
-def _passed(d: Deployment, verdict: Verdict) -> Plan:
+def _passed(d: Deployment, reason: str, measurements: tuple[Verdict, ...]) -> Plan:
     if d.last_step:
-        passed = e.MonitoringPassed(verdict.reason, verdict.requests, verdict.errors)
-        return Plan(verdict.reason, events=(passed,))
-    return Plan(verdict.reason, events=(e.StepPassed(verdict.reason),))
+        errors = measurements[0]
+        return Plan(reason, events=(e.MonitoringPassed(reason, errors.requests, errors.events, measurements),))
+    return Plan(reason, events=(e.StepPassed(reason, measurements),))
 
 
 def _breach(
-    d: Deployment, spec: ServiceSpec, seen: Observation, verdict: Verdict, sync: tuple[ConnectSlot, ...]
+    d: Deployment,
+    spec: ServiceSpec,
+    seen: Observation,
+    measurements: tuple[Verdict, ...],
+    sync: tuple[ConnectSlot, ...],
 ) -> Plan:
+    verdict = verdict_of(measurements)
     if not spec.policy.auto_rollback:
         return _attention(
             d,
@@ -131,7 +134,7 @@ def _breach(
             sync,
             way_back=False,
         )
-    return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", automatic=True),))
+    return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", True, measurements),))
 
 
 def reconcile_retaining(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:

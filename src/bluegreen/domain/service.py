@@ -51,12 +51,23 @@ class Policy:
     drain_timeout_seconds: float = 60.0
     max_error_rate: float = 0.01
     min_requests: int = 20
+    max_latency_ms: float | None = None
+    """What `latency_quantile` of green's requests may take; None: not limited."""
+    max_latency_increase: float | None = None
+    """How much slower than blue that quantile may be, as a share: 0.2 is 20 %. `max_latency_ms` comes first."""
+    latency_quantile: float = 0.99
+    false_rollback_probability: float = 0.001
+    """The chance that a good version is rolled back by the tests of a deployment, all of them together."""
+    on_inconclusive: str = "hold"
+    """What follows when `monitor_seconds` are over and the numbers do not tell: `hold`, `promote` or `rollback`."""
+    inconclusive_seconds: float = 0.0
+    """How much longer to wait for them before that."""
     max_restarts: int = 2
     auto_promote: bool = True
     approval_timeout_seconds: float = 0.0
     """How long a verified version may wait for approval before it is stopped; 0 is for ever."""
     auto_rollback: bool = True
-    poll_seconds: float = 0.25
+    poll_seconds: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

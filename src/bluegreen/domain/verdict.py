@@ -1,12 +1,15 @@
-"""Is green good enough? Counted requests in, pass, fail or inconclusive out, with the numbers behind it."""
+"""Is green good enough? Pass, fail or inconclusive, each with the numbers behind it and one sentence."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bluegreen.domain.model import SlotTraffic
+from bluegreen.domain.sequential import Counted, Evidence, bound, divergence
 from bluegreen.domain.service import Policy
+from bluegreen.domain.watch import Test, Watch
 
 
 class Answer(StrEnum):
@@ -15,31 +18,144 @@ class Answer(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+WORST_FIRST = (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS)
+SUSPICION = 0.5
+"""A version against which this share of the evidence for a rollback stands is not passed yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`measurement` says what was looked at: errors, latency, health, restarts, or the name of an analysis.
+
+    `requests` and `events` are green's, `share` is events per request; `limit` is what is accepted, `other_share`
+    what blue had. `evidence` is the logarithm of the e-value, `bound` where it would have been a failure;
+    both are None where no test was made. `needed_requests` are still missing to tell, about.
+    """
+
     answer: Answer
     reason: str
+    measurement: str = ""
     requests: int = 0
-    errors: int = 0
+    events: int = 0
+    limit: float | None = None
+    other_share: float | None = None
+    evidence: float | None = None
+    bound: float | None = None
+    needed_requests: int | None = None
 
     @property
-    def error_rate(self) -> float | None:
-        """Share from 0 to 1; None without requests, for no requests is not an error rate of zero."""
-        return self.errors / self.requests if self.requests else None
+    def share(self) -> float | None:
+        """0 to 1; None without requests, for no requests is not an error rate of zero."""
+        return self.events / self.requests if self.requests else None
 
 
-def judge_traffic(traffic: SlotTraffic | None, policy: Policy, whose: str = "the new version") -> Verdict:
-    """Compares the share of errors with `max_error_rate` once `min_requests` were counted.
+def combined(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst answer wins; of equally bad ones the first. Raises ValueError for none: nothing was looked at."""
+    return min(verdicts, key=lambda verdict: WORST_FIRST.index(verdict.answer))
 
-    Missing numbers and too few requests are inconclusive, whatever the rate.
-    """
-    if traffic is None:
-        return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet")
-    requests, errors = traffic.requests, traffic.errors
-    if requests < policy.min_requests:
-        missing = policy.min_requests - requests
-        reason = f"{requests} requests to {whose} so far, {missing} more are needed to tell"
-        return Verdict(Answer.INCONCLUSIVE, reason, requests, errors)
-    share = errors / requests
-    reason = f"{errors} of {requests} requests to {whose} failed ({share:.2%}, allowed {policy.max_error_rate:.2%})"
-    return Verdict(Answer.FAIL if share > policy.max_error_rate else Answer.PASS, reason, requests, errors)
+
+def judge_errors(watch: Watch | None, policy: Policy, whose: str = "the new version") -> Verdict:
+    """Of the share of requests that failed. Missing numbers and too few requests never pass."""
+    if watch is None:
+        return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet", "errors")
+    by = watch.yardstick
+    question = _Question("errors", "failed", whose, by.error_limit, by.probability, by.blue_error_share)
+    return _judged(question, watch.errors, watch, policy)
+
+
+def judge_latency(watch: Watch | None, policy: Policy, whose: str = "the new version") -> Verdict | None:
+    """Of the share of slow requests; None when latency is not limited."""
+    if watch is None or watch.yardstick.slow_milliseconds is None:
+        return None
+    by = watch.yardstick
+    limit = by.slow_milliseconds
+    assert limit is not None, "checked above"
+    question = _Question("latency", f"took longer than {limit:g} ms", whose, by.slow_limit, by.probability, None)
+    return _judged(question, watch.slow, watch, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    measurement: str
+    what: str
+    whose: str
+    limit: float
+    probability: float
+    blue_share: float | None
+    """Blue's share before the switch, when it is known."""
+
+    def told(self, counted: Counted) -> str:
+        share = counted.share or 0.0
+        return f"{counted.events} of {counted.requests} requests to {self.whose} {self.what} ({share:.2%}"
+
+
+def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Verdict:
+    compared = watch.concurrent
+    evidence: Evidence = test.beside if compared else test.alone
+    other = test.other.share if compared else question.blue_share
+    needed_evidence = bound(question.probability)
+    told = f"{question.told(test.mine)}, allowed {question.limit:.2%}{_beside(other, compared=compared)})"
+
+    def verdict(answer: Answer, reason: str, needed: int | None = None) -> Verdict:
+        return Verdict(
+            answer,
+            reason,
+            question.measurement,
+            test.mine.requests,
+            test.mine.events,
+            question.limit,
+            other,
+            round(evidence.value, 3),
+            round(needed_evidence, 3),
+            needed,
+        )
+
+    share = test.mine.share
+    if question.limit == 0.0 and test.mine.events and not compared:
+        return verdict(Answer.FAIL, told)
+    if evidence.value >= needed_evidence:
+        return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence.value)}")
+    missing = policy.min_requests - min(test.mine.requests, watch.requests_in_step)
+    if missing > 0 or share is None:
+        missing = max(1, missing)
+        reason = f"{watch.requests_in_step} requests to {question.whose} so far, {missing} more are needed to tell"
+        return verdict(Answer.INCONCLUSIVE, reason + _duration(missing, watch.rate), missing)
+    suspicious = evidence.value >= SUSPICION * needed_evidence
+    if share <= question.limit and not suspicious:
+        return verdict(Answer.PASS, told)
+    if compared and other is not None and other > question.limit and not suspicious:
+        return verdict(Answer.INCONCLUSIVE, f"{told}: both sides are affected, and the new version is not to blame")
+    more = _more_needed(share, question, needed_evidence - evidence.value)
+    return verdict(Answer.INCONCLUSIVE, f"{told}: it may be luck{_still(more, watch.rate)}", more)
+
+
+def _beside(other: float | None, *, compared: bool) -> str:
+    if other is None:
+        return ""
+    return f", the old version {other:.2%}{' at the same time' if compared else ' before'}"
+
+
+def _luck(evidence: float) -> str:
+    """The e-value as a chance, rounded up to one digit, never below one in a million."""
+    chance = max(1e-6, math.exp(-evidence))
+    digit = 10.0 ** math.floor(math.log10(chance))
+    return f"{math.ceil(chance / digit - 1e-9) * digit:.6f}".rstrip("0")
+
+
+def _more_needed(share: float, question: _Question, missing_evidence: float) -> int | None:
+    """Requests until the evidence suffices if they go on like this; None when they would tell nothing."""
+    told = divergence(share, question.limit) if share > question.limit else 0.0
+    return math.ceil(missing_evidence / told) if told > 0.0 and math.isfinite(told) else None
+
+
+def _still(requests: int | None, rate: float) -> str:
+    return "" if requests is None else f", about {requests} more requests will tell{_duration(requests, rate)}"
+
+
+def _duration(requests: int, rate: float) -> str:
+    """` (about 40 s at 5 requests/s)`; nothing while no rate is known."""
+    if rate <= 0.0:
+        return ""
+    seconds = requests / rate
+    time = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min" if seconds < 36_000 else "hours"
+    return f" (about {time} at {rate:.3g} requests/s)"

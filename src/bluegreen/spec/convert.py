@@ -98,7 +98,10 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
         "protocol": spec.protocol,
         "stop_grace_seconds": spec.stop_grace_seconds,
         "smoke": [_smoke_table(test) for test in spec.smoke],
-        "policy": {name: getattr(spec.policy, name) for name in Policy.__dataclass_fields__},
+        # TOML has no null: what is not limited is not written.
+        "policy": {
+            name: value for name in Policy.__dataclass_fields__ if (value := getattr(spec.policy, name)) is not None
+        },
     }
     if spec.image:
         table["image"] = spec.image

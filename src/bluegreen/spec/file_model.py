@@ -9,19 +9,16 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.service import HealthCheck, ServiceSpec, SmokeTest
 from bluegreen.spec import values
 from bluegreen.spec.access_model import ApiTable, FleetPolicyTable
 from bluegreen.spec.alert_model import AlertsTable
+from bluegreen.spec.policy_model import DAY_SECONDS, HOUR_SECONDS, PolicyTable
 from bluegreen.spec.table import Table
 
 _HEALTH = HealthCheck()
 _SMOKE = SmokeTest(name="")
-_POLICY = Policy()
 _SERVICE = ServiceSpec(name="", hosts=(), command=())
-
-DAY_SECONDS = 86_400
-HOUR_SECONDS = 3_600
 
 
 class DaemonTable(Table):
@@ -137,67 +134,6 @@ class SmokeTable(Table):
         ge=0.01,
         le=HOUR_SECONDS,
         description="How long the test may take; then it has failed.",
-    )
-
-
-class PolicyTable(Table):
-    """How careful the deployments of a service are."""
-
-    monitor_seconds: float = Field(
-        default=_POLICY.monitor_seconds,
-        ge=0,
-        le=7 * DAY_SECONDS,
-        description="How long real traffic on green is watched after the switch.",
-    )
-    retain_seconds: float = Field(
-        default=_POLICY.retain_seconds,
-        ge=0,
-        le=30 * DAY_SECONDS,
-        description="How long the old version keeps running after that, so that rollback is instant.",
-    )
-    drain_timeout_seconds: float = Field(
-        default=_POLICY.drain_timeout_seconds,
-        ge=0,
-        le=DAY_SECONDS,
-        description="How long a version may finish its requests before it is stopped.",
-    )
-    max_error_rate: float = Field(
-        default=_POLICY.max_error_rate,
-        ge=0,
-        le=1,
-        description="Share of failed requests (status 500 and above) on green that is still accepted.",
-    )
-    min_requests: int = Field(
-        default=_POLICY.min_requests,
-        ge=1,
-        le=10**9,
-        description="Requests green must have had before its errors count.",
-    )
-    max_restarts: int = Field(
-        default=_POLICY.max_restarts,
-        ge=0,
-        le=1000,
-        description="How often replicas of green may crash while it is watched.",
-    )
-    auto_promote: bool = Field(
-        default=_POLICY.auto_promote,
-        description="Switch as soon as green is verified; false waits for `bluegreen promote`.",
-    )
-    approval_timeout_seconds: float = Field(
-        default=_POLICY.approval_timeout_seconds,
-        ge=0,
-        le=30 * DAY_SECONDS,
-        description="How long a verified version may wait for approval before it is stopped; 0 is for ever.",
-    )
-    auto_rollback: bool = Field(
-        default=_POLICY.auto_rollback,
-        description="Switch back by itself when green breaks its limits; false raises an alert.",
-    )
-    poll_seconds: float = Field(
-        default=_POLICY.poll_seconds,
-        ge=0.01,
-        le=0.5,
-        description="Time between two looks at green after the switch.",
     )
 
 

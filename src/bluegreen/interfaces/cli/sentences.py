@@ -59,6 +59,14 @@ def _verified_blue(data: Data) -> str:
     return f"the version with the traffic is {state}{_after(data.get('detail'))}"
 
 
+def _baseline(data: Data) -> str:
+    windows = [
+        f"{window['errors']} of {window['requests']} requests failed in {window['name']}"
+        for window in data["baseline"]["windows"]
+    ]
+    return f"the old version's record: {', '.join(windows) or 'nothing was measured'}"
+
+
 _SENTENCES: dict[str, Callable[[Data], str]] = {
     "deployment_requested": _requested,
     "preflight_passed": _preflight,
@@ -71,6 +79,7 @@ _SENTENCES: dict[str, Callable[[Data], str]] = {
     "approval_needed": lambda _: "the new version is verified and waits for a person to promote it",
     "verified": lambda _: "the new version is verified",
     "promoted": lambda data: f"promoted{_after(data.get('requested_by'), ' by ')}",
+    "baseline_recorded": _baseline,
     "traffic_switched": _switched,
     "step_passed": lambda data: f"this share of the traffic went well{_after(data.get('verdict'))}",
     "monitoring_passed": _monitored,

@@ -1,4 +1,4 @@
-"""Verdicts and health: what the numbers say, and that silence says nothing."""
+"""Health and capacity: what the answers say, and that silence says nothing."""
 
 from __future__ import annotations
 
@@ -9,37 +9,7 @@ from hypothesis import strategies as st
 from bluegreen.domain.capacity import shortage
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.health import Health, ReplicaHealth, WorkloadHealth
-from bluegreen.domain.model import Capacity, ImageReference, Resources, SlotTraffic
-from bluegreen.domain.service import Policy
-from bluegreen.domain.verdict import Answer, judge_traffic
-
-POLICY = Policy(max_error_rate=0.01, min_requests=20)
-
-
-@pytest.mark.parametrize(
-    ("traffic", "answer"),
-    [
-        (None, Answer.INCONCLUSIVE),
-        (SlotTraffic(0, 0), Answer.INCONCLUSIVE),
-        (SlotTraffic(19, 19), Answer.INCONCLUSIVE),
-        (SlotTraffic(20, 1), Answer.FAIL),
-        (SlotTraffic(100, 1), Answer.PASS),
-        (SlotTraffic(100, 2), Answer.FAIL),
-        (SlotTraffic(20, 0), Answer.PASS),
-    ],
-)
-def test_verdict_on_traffic(traffic: SlotTraffic | None, answer: Answer) -> None:
-    assert judge_traffic(traffic, POLICY).answer is answer
-
-
-@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 1000), st.floats(0, 1))
-def test_more_errors_never_improve_a_verdict(requests: int, errors: int, minimum: int, rate: float) -> None:
-    policy = Policy(max_error_rate=rate, min_requests=minimum)
-    errors = min(errors, requests)
-    verdict = judge_traffic(SlotTraffic(requests, errors), policy)
-    worse = judge_traffic(SlotTraffic(requests, min(requests, errors + 1)), policy)
-    assert not (verdict.answer is Answer.FAIL and worse.answer is Answer.PASS)
-    assert (verdict.answer is Answer.INCONCLUSIVE) == (requests < minimum)
+from bluegreen.domain.model import Capacity, ImageReference, Resources
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))

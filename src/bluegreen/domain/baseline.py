@@ -1,0 +1,61 @@
+"""What blue did before the switch: the record that green is measured by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bluegreen.domain.latency import edge_at_least, quantile, slower_than
+from bluegreen.domain.sequential import Counted, upper_share
+
+RECORD_DOUBT = 0.001
+"""A window's share is taken at its upper end: it was really higher with this probability at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`name` says which time: "the last minute", "the last 10 minutes", "the same time yesterday"."""
+
+    name: str
+    requests: int
+    errors: int
+    latency: tuple[int, ...] = ()
+    """As `SlotTraffic.latency`; empty when it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    windows: tuple[Window, ...] = ()
+
+    def error_share(self, minimum: int) -> float | None:
+        """Of the window with the most requests; None when none has `minimum`."""
+        best = max(self.windows, key=lambda window: window.requests, default=None)
+        return best.errors / best.requests if best and best.requests >= minimum else None
+
+    def error_limit(self, allowed: float, minimum: int) -> float:
+        """What share of failed requests green may have: what is allowed, or what blue had when that was more, in any
+        window of at least `minimum` requests. A service that failed 5 % before is not rolled back for failing 5 %."""
+        shares = [
+            upper_share(Counted(window.requests, window.errors), RECORD_DOUBT)
+            for window in self.windows
+            if window.requests >= minimum and window.errors > allowed * window.requests
+        ]
+        return max([allowed, *shares])
+
+    def slow_limit(self, share: float, increase: float, minimum: int) -> tuple[float, float] | None:
+        """(milliseconds, share): green is slower than blue when more than this share of its requests take longer.
+
+        The milliseconds are blue's quantile `1 - share` in its slowest window, raised by `increase` (0.2 is 20 %) and
+        to the next edge of a bucket; the share is what blue had above it, and at least `share`. None without a window
+        of `minimum` requests.
+        """
+        found: list[tuple[float, float]] = []
+        for window in self.windows:
+            measured = sum(window.latency)
+            usual = quantile(window.latency, 1.0 - share)
+            if measured < minimum or usual is None:
+                continue
+            limit = edge_at_least(usual * (1.0 + increase))
+            slower = Counted(measured, slower_than(window.latency, limit))
+            above = upper_share(slower, RECORD_DOUBT) if slower.events > share * measured else share
+            found.append((limit, max(share, above)))
+        return max(found, default=None)

@@ -1,0 +1,141 @@
+"""What green did since the switch, folded reading by reading into counts and evidence. Pure: time is an argument."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from bluegreen.domain.baseline import Baseline
+from bluegreen.domain.latency import edge_at_least, slower_than
+from bluegreen.domain.model import SlotTraffic
+from bluegreen.domain.sequential import Counted, Evidence, gains_against_limit, gains_against_other
+from bluegreen.domain.service import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What green is measured by, fixed when the watch begins.
+
+    `slow_milliseconds` is None when latency is not judged. `probability` is the chance that one test blames a good
+    green; the tests of a deployment share what its policy allows.
+    """
+
+    error_limit: float
+    slow_milliseconds: float | None = None
+    slow_limit: float = 0.01
+    probability: float = 0.001
+    blue_error_share: float | None = None
+
+
+def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) -> Yardstick:
+    """`concurrent` is whether the strategy has steps on which both sides get traffic."""
+    record = baseline or Baseline()
+    slow_milliseconds, slow_limit = None, 1.0 - policy.latency_quantile
+    if policy.max_latency_ms is not None:
+        slow_milliseconds = edge_at_least(policy.max_latency_ms)
+    elif policy.max_latency_increase is not None:
+        relative = record.slow_limit(slow_limit, policy.max_latency_increase, policy.min_requests)
+        if relative is not None:
+            slow_milliseconds, slow_limit = relative
+    tests = (2 if concurrent else 1) * (1 if slow_milliseconds is None else 2)
+    return Yardstick(
+        error_limit=record.error_limit(policy.max_error_rate, policy.min_requests),
+        slow_milliseconds=slow_milliseconds,
+        slow_limit=slow_limit,
+        probability=policy.false_rollback_probability / tests,
+        blue_error_share=record.error_share(policy.min_requests),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One question about green, `errors` or `slow`: its counts, and the evidence that speaks against green.
+
+    While both sides get traffic they are compared (`beside`); else green is held against the limit (`alone`).
+    """
+
+    mine: Counted = Counted()
+    other: Counted = Counted()
+    alone: Evidence = Evidence()
+    beside: Evidence = Evidence()
+
+    def after(self, mine: Counted, other: Counted, limit: float, seconds: float, *, concurrent: bool) -> Test:
+        counted = replace(self, mine=self.mine.plus(mine), other=self.other.plus(other))
+        if concurrent:
+            return replace(counted, beside=self.beside.after(gains_against_other(mine, other), seconds))
+        return replace(counted, alone=self.alone.after(gains_against_limit(mine, limit), seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Since the first switch of a deployment. `seen` and `seen_blue` are the last readings of the router's counters."""
+
+    yardstick: Yardstick
+    errors: Test = Test()
+    slow: Test = Test()
+    seconds: float = 0.0
+    concurrent: bool = False
+    seen: SlotTraffic = SlotTraffic()
+    seen_blue: SlotTraffic | None = None
+    before_step: int = 0
+    """Requests to green before the step that is being watched."""
+
+    @property
+    def requests_in_step(self) -> int:
+        return self.errors.mine.requests - self.before_step
+
+    @property
+    def rate(self) -> float:
+        """Requests to green per second since the watch began; 0 when none came."""
+        return self.errors.mine.requests / self.seconds if self.seconds > 0 else 0.0
+
+    def next_step(self) -> Watch:
+        """From here on another share of the traffic is watched."""
+        return replace(self, before_step=self.errors.mine.requests)
+
+    def after(self, seconds: float, green: SlotTraffic, blue: SlotTraffic | None, *, concurrent: bool) -> Watch:
+        """`seconds` since the watch began, `green` and `blue` the counters as they are now. The first reading of green
+        counts whole, for before the switch it had no traffic; that of blue counts from here on."""
+        mine = grown(self.seen, green)
+        other = SlotTraffic()
+        if blue is not None and self.seen_blue is not None:
+            other = grown(self.seen_blue, blue)
+        seconds = max(self.seconds, seconds)
+        by = self.yardstick
+        errors = self.errors.after(
+            Counted(mine.requests, mine.errors),
+            Counted(other.requests, other.errors),
+            by.error_limit,
+            seconds,
+            concurrent=concurrent,
+        )
+        slow = self.slow
+        if by.slow_milliseconds is not None:
+            slow = slow.after(
+                _slow(mine, by.slow_milliseconds),
+                _slow(other, by.slow_milliseconds),
+                by.slow_limit,
+                seconds,
+                concurrent=concurrent,
+            )
+        return replace(
+            self, errors=errors, slow=slow, seconds=seconds, concurrent=concurrent, seen=green, seen_blue=blue
+        )
+
+
+def _slow(counted: SlotTraffic, milliseconds: float) -> Counted:
+    if math.isinf(milliseconds):
+        return Counted(sum(counted.latency), 0)
+    return Counted(sum(counted.latency), slower_than(counted.latency, milliseconds))
+
+
+def grown(before: SlotTraffic, after: SlotTraffic) -> SlotTraffic:
+    """What came between two readings. A counter that is smaller than before began anew: the whole of it is new."""
+    if after.requests < before.requests or after.errors < before.errors:
+        before = SlotTraffic()
+    older = before.latency or (0,) * len(after.latency)
+    return SlotTraffic(
+        requests=after.requests - before.requests,
+        errors=after.errors - before.errors,
+        latency=tuple(max(0, new - old) for old, new in zip(older, after.latency, strict=False)),
+    )

@@ -1,0 +1,113 @@
+"""The table `[services.NAME.policy]`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bluegreen.domain.service import Policy
+from bluegreen.spec.table import Table
+
+HOUR_SECONDS = 3_600
+DAY_SECONDS = 86_400
+_POLICY = Policy()
+
+
+class PolicyTable(Table):
+    """How careful the deployments of a service are."""
+
+    monitor_seconds: float = Field(
+        default=_POLICY.monitor_seconds,
+        ge=0,
+        le=7 * DAY_SECONDS,
+        description="How long real traffic on green is watched after the switch.",
+    )
+    retain_seconds: float = Field(
+        default=_POLICY.retain_seconds,
+        ge=0,
+        le=30 * DAY_SECONDS,
+        description="How long the old version keeps running after that, so that rollback is instant.",
+    )
+    drain_timeout_seconds: float = Field(
+        default=_POLICY.drain_timeout_seconds,
+        ge=0,
+        le=DAY_SECONDS,
+        description="How long a version may finish its requests before it is stopped.",
+    )
+    max_error_rate: float = Field(
+        default=_POLICY.max_error_rate,
+        ge=0,
+        le=1,
+        description="Share of failed requests (status 500 and above) on green that is still accepted; what the old"
+        " version had, when that was more.",
+    )
+    min_requests: int = Field(
+        default=_POLICY.min_requests,
+        ge=1,
+        le=10**9,
+        description="Requests green must have had before it can pass. It can fail with fewer.",
+    )
+    max_latency_ms: float | None = Field(
+        default=_POLICY.max_latency_ms,
+        gt=0,
+        le=60_000,
+        description="What `latency_quantile` of green's requests may take until the head of the answer, in"
+        " milliseconds; rounded up to 0.5, 1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750 and so on.",
+    )
+    max_latency_increase: float | None = Field(
+        default=_POLICY.max_latency_increase,
+        ge=0,
+        le=100,
+        description="How much slower than the old version that quantile may be, as a share: 0.2 is 20 %."
+        " `max_latency_ms` comes first.",
+    )
+    latency_quantile: float = Field(
+        default=_POLICY.latency_quantile,
+        ge=0.5,
+        le=0.999,
+        description="Which quantile of the latency is limited.",
+    )
+    false_rollback_probability: float = Field(
+        default=_POLICY.false_rollback_probability,
+        ge=1e-9,
+        le=0.2,
+        description="The chance that a good version is rolled back by luck, over the whole deployment.",
+    )
+    on_inconclusive: Literal["hold", "promote", "rollback"] = Field(
+        default="hold",
+        description="What follows when the numbers do not tell after `monitor_seconds`: hold for a person; promote,"
+        " when all that is missing is traffic; or roll back.",
+    )
+    inconclusive_seconds: float = Field(
+        default=_POLICY.inconclusive_seconds,
+        ge=0,
+        le=30 * DAY_SECONDS,
+        description="How much longer than `monitor_seconds` to wait for the numbers before that.",
+    )
+    max_restarts: int = Field(
+        default=_POLICY.max_restarts,
+        ge=0,
+        le=1000,
+        description="How often replicas of green may crash while it is watched.",
+    )
+    auto_promote: bool = Field(
+        default=_POLICY.auto_promote,
+        description="Switch as soon as green is verified; false waits for `bluegreen promote`.",
+    )
+    approval_timeout_seconds: float = Field(
+        default=_POLICY.approval_timeout_seconds,
+        ge=0,
+        le=30 * DAY_SECONDS,
+        description="How long a verified version may wait for approval before it is stopped; 0 is for ever.",
+    )
+    auto_rollback: bool = Field(
+        default=_POLICY.auto_rollback,
+        description="Switch back by itself when green breaks its limits; false raises an alert.",
+    )
+    poll_seconds: float = Field(
+        default=_POLICY.poll_seconds,
+        ge=0.01,
+        le=0.5,
+        description="Time between two looks at green after the switch.",
+    )
