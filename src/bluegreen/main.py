@@ -132,6 +132,7 @@ class Daemon:
             self.fleet.alerts.start()
             await recover(self.fleet)
             await self.fleet.rules.load()
+            self.fleet.usage.start()
             self.fleet.metrics.start()
             self.fleet.rules.start()
         except BaseException:

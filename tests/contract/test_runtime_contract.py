@@ -220,3 +220,40 @@ async def test_another_controller_finds_what_runs(world: World) -> None:
     await successor.stop(request.workload.id)
     assert world.left_over(request.workload.id) == []
     assert await world.runtime.inspect(request.workload.id) is None
+
+
+async def test_what_a_workload_uses_is_told_while_it_runs_and_only_for_those_asked_for(world: World) -> None:
+    first, second = world.request(replicas=2), world.request()
+    for request in (first, second):
+        await world.runtime.start(request)
+        await until_listening(world.runtime, request.workload.id)
+    usages = await world.runtime.usage([first.workload.id, "never-was", "../never-was"])
+    assert list(usages) == [first.workload.id]
+    assert usages[first.workload.id].memory_bytes > 2**20
+    assert usages[first.workload.id].cpu_seconds >= 0
+    await world.runtime.stop(first.workload.id)
+    assert list(await world.runtime.usage([first.workload.id, second.workload.id])) == [second.workload.id]
+    assert await world.runtime.usage([]) == {}
+
+
+async def test_nothing_is_told_of_what_a_workload_without_a_process_uses(world: World) -> None:
+    request = world.request(MISSING)
+    await world.runtime.start(request)
+    await status_when(world.runtime, request.workload.id, lambda status: status.state is WorkloadState.FAILED, "failed")
+    assert await world.runtime.usage([request.workload.id]) == {}
+
+
+async def test_what_was_consumed_does_not_shrink_when_a_replica_begins_anew(world: World) -> None:
+    request = world.request()
+    await world.runtime.start(request)
+    status = await until_listening(world.runtime, request.workload.id)
+    before = (await world.runtime.usage([request.workload.id]))[request.workload.id]
+    world.crash(request.workload.id, status.replicas[0].pid or 0)
+    await status_when(
+        world.runtime,
+        request.workload.id,
+        lambda status: status.restarts == 1 and status.replicas[0].listening,
+        "listening again",
+    )
+    after = (await world.runtime.usage([request.workload.id]))[request.workload.id]
+    assert after.cpu_seconds >= before.cpu_seconds

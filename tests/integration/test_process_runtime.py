@@ -487,3 +487,38 @@ async def test_a_record_that_can_not_be_read_is_named(runtime: ProcessRuntime, t
     with pytest.raises(RuntimeFailure, match=r"model-1/workload\.json"):
         await runtime.inspect("model-1")
     record.write_bytes(content)
+
+
+BUSY = """
+import os, sys, time
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+children = int(sys.argv[1])
+for _ in range(children):
+    if os.fork() == 0:
+        burn(0.2)
+        os._exit(0)
+for _ in range(children):
+    os.wait()
+if os.fork() == 0:
+    os.setsid()
+    held = bytearray(64 * 2**20)
+    burn(0.1)
+    time.sleep(600)
+time.sleep(600)
+"""
+
+
+async def test_what_children_and_those_that_ended_used_counts(runtime: ProcessRuntime) -> None:
+    request = make_request((sys.executable, "-I", "-S", "-c", BUSY, "2"))
+    await runtime.start(request)
+
+    async def all_is_counted() -> bool:
+        usage = (await runtime.usage([request.workload.id])).get(request.workload.id)
+        return usage is not None and usage.cpu_seconds >= 0.45 and usage.memory_bytes >= 64 * 2**20
+
+    await eventually(all_is_counted, "0.5 s of processor time and 64 MiB are seen", seconds=60)
+    await runtime.stop(request.workload.id)
+    assert await runtime.usage([request.workload.id]) == {}

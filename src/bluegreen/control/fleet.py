@@ -20,6 +20,7 @@ from bluegreen.control.ports import Clock, Prober, Store, TrafficRouter, Workloa
 from bluegreen.control.router_questions import RouterQuestions
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.secrets import EnvironmentSecrets
+from bluegreen.control.usage_watch import UsageWatch
 from bluegreen.control.watcher import ServiceWatcher
 from bluegreen.domain.access import OWNER, Caller
 from bluegreen.domain.deployment import Deployment
@@ -72,6 +73,7 @@ class Fleet:
         self.router_questions = RouterQuestions(ports.router, self.view)
         self.ended: dict[str, Deployment] = {}
         """Past deployments that were read lately; they don't change any more."""
+        self.usage = UsageWatch(self.observers, ports.runtime, ports.clock)
         self.metrics = MetricsRecorder(self.observers, self.view, ports.clock)
         self.rules = RuleBook(self.metrics, alerts, ports.store, ports.clock)
         for spec in services.values():
@@ -160,6 +162,7 @@ class Fleet:
         """Stops watching. Workloads and router go on."""
         await self.rules.stop()
         await self.metrics.stop()
+        await self.usage.stop()
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers.values()))
         await asyncio.gather(*(observer.stop() for observer in self.observers.values()))
         await self.view.stop()

@@ -6,7 +6,7 @@ twice: workloads are identified by an id that the caller chose, switches by a ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from bluegreen.domain.model import (
     WorkloadStatus,
 )
 from bluegreen.domain.service import HealthCheck, ServiceSpec, SmokeTest
+from bluegreen.domain.usage import Usage
 
 
 class Clock(Protocol):
@@ -87,6 +88,11 @@ class WorkloadRuntime(Protocol):
         ...
 
     async def capacity(self) -> Capacity: ...
+
+    async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
+        """What these workloads use now. One of which nothing runs, or that can't be measured, is missing, never zero.
+        Does not block the event loop; one question for all of them costs less than one for each."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bluegreen.domain.model import (
     WorkloadState,
     WorkloadStatus,
 )
+from bluegreen.domain.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class FakeRuntime:
     ) -> None:
         self.behaviors = behaviors if behaviors is not None else {}
         self.calls: list[tuple[str, str]] = []
+        self.usages: dict[str, Usage] = {}
+        """What workloads use, by id, instead of nothing but some memory."""
         self.requests: dict[str, LaunchRequest] = {}
         """What each workload was started with."""
         self._total = capacity or Resources(gpus=8, cpus=64.0, memory_mb=2**20)
@@ -142,6 +145,17 @@ class FakeRuntime:
             workload = running.status.workload
             used = used.plus(workload.resources.times(workload.replicas))
         return Capacity(total=self._total, used=used)
+
+    async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
+        runs = {
+            workload_id: running.status
+            for workload_id, running in self._running.items()
+            if workload_id in workload_ids and any(map(_runs, running.status.replicas))
+        }
+        return {
+            workload_id: self.usages.get(workload_id, Usage(0.0, len(status.replicas) * 2**24))
+            for workload_id, status in runs.items()
+        }
 
     # -- what happens to workloads --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from bluegreen.control.ports import LaunchRequest
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
+from bluegreen.domain.usage import Usage
 from bluegreen.runtimes.process import gpus, machine
 from bluegreen.runtimes.process.launch_plan import ShimSettings, launch_plan, supervision_plan
 from bluegreen.runtimes.process.launcher import (
@@ -28,6 +29,7 @@ from bluegreen.runtimes.process.launcher import (
 from bluegreen.runtimes.process.listening import local_listeners
 from bluegreen.runtimes.process.observation import observe, read_logs, replica_directories
 from bluegreen.runtimes.process.records import Records, WorkloadRecord, valid_workload_id
+from bluegreen.runtimes.process.usage import UsageMeter
 
 
 class ProcessRuntime:
@@ -60,6 +62,8 @@ class ProcessRuntime:
         self._keep_stopped = keep_stopped
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._admission = asyncio.Lock()
+        self._meter = UsageMeter(self._records)
+        self._metering = asyncio.Lock()
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         """Returns when every replica's command runs or turned out not to be startable, which its status says."""
@@ -107,6 +111,10 @@ class ProcessRuntime:
         for record in self._records.all():
             used = used.plus(record.workload.resources.times(record.workload.replicas))
         return Capacity(total=self._total, used=used)
+
+    async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
+        async with self._metering:
+            return await asyncio.to_thread(self._meter.read, workload_ids)
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:
         """By replica; after a stop too. A file is renamed to <name>.1 when it is full, and a new one begins."""

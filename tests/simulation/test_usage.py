@@ -1,0 +1,56 @@
+"""What is known of the use of the machine, and for how long it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.usage import Usage
+from bluegreen.runtimes.fake import FakeRuntime
+from tests.simulation.world import World
+
+
+class FailingRuntime(FakeRuntime):
+    """Tells nothing while `problem` is set."""
+
+    problem = ""
+
+    async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
+        if self.problem:
+            raise RuntimeFailure(self.problem)
+        return await super().usage(workload_ids)
+
+
+async def test_the_newest_reading_is_there_until_it_is_too_old_to_be_believed() -> None:
+    async with World() as world:
+        world.runtime = runtime = FailingRuntime(now=world.clock.now)
+        world.fleet = world._fleet()
+        await world.start()
+        world.fleet.usage.start()
+        await world.first_version()
+        workload = world.last().green
+        assert workload is not None
+        runtime.usages[workload.id] = Usage(12.5, 2**30)
+        await world.clock.advance(6)
+        reading = world.fleet.usage.reading(workload.id)
+        assert reading is not None and reading.usage == Usage(12.5, 2**30)
+        runtime.problem = "the machine does not say"
+        await world.clock.advance(6)
+        assert world.fleet.usage.reading(workload.id) == reading
+        await world.clock.advance(10)
+        assert world.fleet.usage.reading(workload.id) is None
+        runtime.problem = ""
+        await world.clock.advance(6)
+        assert world.fleet.usage.reading(workload.id) is not None
+
+
+async def test_a_workload_that_was_stopped_has_none() -> None:
+    async with World() as world:
+        world.fleet.usage.start()
+        await world.first_version()
+        (status,) = await world.runtime.list()
+        await world.clock.advance(6)
+        assert world.fleet.usage.reading(status.workload.id) is not None
+        await world.runtime.stop(status.workload.id)
+        await world.clock.advance(6)
+        assert world.fleet.usage.reading(status.workload.id) is None
