@@ -129,6 +129,31 @@ async def test_a_green_that_fails_its_checks_is_failed_and_says_why() -> None:
         assert [item["id"] for item in listed["items"]] == [answer["id"]]
 
 
+async def test_a_version_that_was_not_verified_is_never_running_also_while_it_is_stopped() -> None:
+    """Who polls workload_get until `running` would take a version that failed for one that may have the traffic."""
+    async with World() as world:
+        tools = Tools(world)
+        await world.first_version()
+        world.prober.sick.add("app:v2")
+        failing = (await tools("workload_submit", name="app-green", image="app:v2", labels=GREEN))["id"]
+        deployment = world.last()
+        await world.until(Phase.CLEANING_UP)
+        found = await tools("workload_get", workloadId=failing)
+        assert found["replicas"], "it is still being stopped"
+        assert found["state"] == "failed"
+        assert "not healthy within" in found["error"]
+        await world.until(Phase.FAILED)
+        aborted = (await tools("workload_submit", name="app-green", image="app:v2", labels=GREEN))["id"]
+        assert world.last().id != deployment.id
+        await world.until(Phase.VERIFYING)
+        await tools("workload_stop", workloadId=aborted)
+        found = await tools("workload_get", workloadId=aborted)
+        assert found["replicas"], "it is still being stopped"
+        assert found["state"] == "scheduled"
+        await world.until(Phase.ABORTED)
+        assert (await tools("workload_get", workloadId=aborted))["state"] == "cancelled"
+
+
 async def test_a_submitted_version_that_nobody_comes_back_for_is_shown_and_expires() -> None:
     async with World() as world:
         tools = Tools(world)

@@ -113,7 +113,10 @@ def state_of(found: Found) -> WorkloadState:
     if deployment is not None and not deployment.phase.terminal:
         if deployment.phase is Phase.PREFLIGHT:
             return WorkloadState.PENDING
-        if deployment.phase in (Phase.STARTING, Phase.VERIFYING):
+        if deployment.ending is Phase.FAILED:
+            # Its processes may still be there for a while, being stopped.
+            return WorkloadState.FAILED
+        if not deployment.verified and (status is not None or deployment.phase in BEFORE_SWITCH):
             return WorkloadState.SCHEDULED
     if status is not None:
         return status.state

@@ -118,6 +118,7 @@ class Deployment:
     switched_at: float | None = None
     switch_milliseconds: float | None = None
     rollback_milliseconds: float | None = None
+    verified: bool = False
     accepted: bool = False
     cause: str = ""
     attention: str = ""
@@ -218,6 +219,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
             return _switched(d, at, event)
         case e.StepPassed():
             return replace(d, step_index=d.step_index + 1)
+        case e.Verified() | e.ApprovalNeeded():
+            return replace(d, verified=True)
         case e.Promoted():
             return replace(d, accepted=d.phase is Phase.MONITORING)
         case e.DeploymentFailing():
