@@ -111,7 +111,7 @@ def test_problems_carry_the_key(key: str, value: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         apply_overrides(SPEC, {key: value})
     assert caught.value.problems == (problem,)
-    assert caught.value.source == "--set for 'inference-model'"
+    assert caught.value.source == "overrides (--set) for 'inference-model'"
     assert "validate" not in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -161,6 +162,11 @@ async def test_a_submitted_version_that_nobody_comes_back_for_is_shown_and_expir
         green = await ready(world, tools)
         listed = await tools("workload_list", labels={"app": "app"})
         assert {item["id"]: item["active"] for item in listed["items"]}[green] is False
+        await world.clock.advance(100)
+        reason = (await tools("workload_get", workloadId=green))["reason"]
+        seconds = re.search(r"is ready and waits (\d+) s more, then it is stopped", reason)
+        assert seconds is not None, reason
+        assert 490 <= int(seconds[1]) <= 501
         ended = await world.until(Phase.ABORTED, seconds=700)
         assert "within 600 s" in ended.cause
         assert await world.running() == {"app:v1"}
@@ -234,7 +240,12 @@ async def test_scaling_is_a_deployment_of_the_same_version() -> None:
         ({"labels": {**GREEN, "deployment": "red"}}, UsageError, "labels.deployment: must be blue or green"),
         ({"labels": {**GREEN, "version": "v3"}}, UsageError, "labels.version: is 'v3'"),
         ({"labels": {**GREEN, "env": "staging"}}, UsageError, "labels.env"),
-        ({"labels": {**GREEN, "app": "ap"}}, UnknownName, "no service 'ap'"),
+        ({"labels": {**GREEN, "app": "ap"}}, UnknownName, "labels.app: there is no service 'ap'"),
+        ({"name": "ap-green", "labels": {"deployment": "green"}}, UnknownName, "name: there is no service 'ap'"),
+        ({"labels": {"app": "app"}}, UsageError, "labels.deployment: is missing"),
+        ({"name": "../../etc/passwd"}, UsageError, "name: takes letters, digits"),
+        ({"name": "app-blue"}, UsageError, "name: 'app-blue' is not what a version in the green slot is called"),
+        ({"name": "app-service"}, UsageError, "name: 'app-service' is not what"),
         ({"name": "something", "labels": {}}, UsageError, "labels.app: is missing"),
         ({"image": ""}, UsageError, "image: is missing"),
         ({"image": "../../etc/passwd"}, UsageError, "image: "),
@@ -244,7 +255,12 @@ async def test_scaling_is_a_deployment_of_the_same_version() -> None:
         ({"preemptible": True}, UsageError, "preemptible"),
         ({"gpuMemoryMb": 80000}, UsageError, "gpuMemoryMb"),
         ({"priority": 101}, UsageError, "priority"),
-        ({"replicas": 0}, UsageError, "replicas"),
+        ({"replicas": 0}, UsageError, r"^replicas: must be ≥ 1, got 0\nNothing was started"),
+        ({"cpuCores": -1}, UsageError, "^cpuCores: must be"),
+        ({"memoryMb": -1}, UsageError, "^memoryMb: must be"),
+        ({"env": {"A B": "s3cret"}}, UsageError, r'^env\."A B": the name of an environment variable'),
+        ({"maxRuntimeSeconds": 0}, UsageError, "^maxRuntimeSeconds: must be above 0"),
+        ({"maxRuntimeSeconds": 86400}, UsageError, "^maxRuntimeSeconds: a version may wait at most 3600 s"),
         ({"gpus": 9}, None, ""),
         ({"imagee": "app:v2"}, UsageError, "unknown parameter 'imagee'"),
         ({"gpus": "4"}, UsageError, "gpus: "),
@@ -260,9 +276,56 @@ async def test_what_a_submit_refuses(changes: dict[str, Any], error: type[Bluegr
             await Tools(world)("workload_submit", **arguments)
             assert "requirements not met" in (await world.until(Phase.FAILED)).cause
         else:
-            with pytest.raises(error, match=text):
+            with pytest.raises(error, match=text) as caught:
                 await Tools(world)("workload_submit", **arguments)
+            assert "--set" not in str(caught.value), "that is how the command line says it"
         assert await world.running() == {"app:v1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"labels": {"env": "staging"}}, "labels.env: 'app' is of environment 'production'"),
+        ({"labels": {"version": "v3"}}, "labels.version: is 'v3', and in green is 'v2'"),
+        ({"labels": {"deployment": "blue"}}, "labels.deployment: is 'blue', and labels.activeDeployment 'green'"),
+        ({"labels": {"activeDeployment": "red"}}, "labels.activeDeployment: must be blue or green"),
+        ({"name": "other-service"}, "name: 'other-service' is not the switch of 'app'"),
+        ({"image": "app:v3"}, "image: a switch takes name and labels only"),
+        ({"replicas": 2}, "replicas: a switch takes name and labels only"),
+        ({"env": {"A": "b"}}, "env: a switch takes name and labels only"),
+        ({"args": ["--x"]}, "args: a switch takes name and labels only"),
+        ({"maxRuntimeSeconds": 60}, "maxRuntimeSeconds: a switch takes name and labels only"),
+    ],
+)
+async def test_a_switch_that_contradicts_itself_moves_nothing(changes: dict[str, Any], text: str) -> None:
+    async with World() as world:
+        tools = Tools(world)
+        await ready(world, tools)
+        labels = {"app": "app", "activeDeployment": "green", **changes.pop("labels", {})}
+        with pytest.raises(UsageError, match=text) as caught:
+            await tools("workload_submit", **{"name": "app-service", **changes, "labels": labels})
+        assert caught.value.hint
+        await world.clock.advance(5)
+        assert world.active_image() == "app:v1"
+
+
+async def test_a_switch_may_say_again_what_it_means() -> None:
+    async with World() as world:
+        tools = Tools(world)
+        await ready(world, tools)
+        labels = {"app": "app", "activeDeployment": "green", "env": "production", "version": "2", "deployment": "green"}
+        call = asyncio.ensure_future(tools("workload_submit", name="app-service", gpus=0, labels=labels))
+        await world.clock.advance(20, until=call.done)
+        assert (await call)["route"]["activeDeployment"] == "green"
+
+
+async def test_a_bare_tag_is_another_version_of_what_runs() -> None:
+    async with World() as world:
+        tools = Tools(world)
+        await world.first_version()
+        answer = await tools("workload_submit", name="app-green", image="v2", labels=GREEN)
+        await world.until(Phase.AWAITING_APPROVAL)
+        assert (await tools("workload_get", workloadId=answer["id"]))["spec"]["image"] == "app:v2"
 
 
 async def test_an_unknown_id_offers_the_nearest() -> None:
@@ -272,6 +335,13 @@ async def test_an_unknown_id_offers_the_nearest() -> None:
         with pytest.raises(UnknownName) as caught:
             await tools("workload_get", workloadId=green[:-1])
         assert green in caught.value.hint
+        for tool, more in (("workload_stop", {}), ("workload_logs", {}), ("workload_scale", {"replicas": 2})):
+            with pytest.raises(UnknownName, match="'app-service' is the switch of 'app', and no workload"):
+                await tools(tool, workloadId="app-service", **more)
+        with pytest.raises(UnknownName, match="nodeId: there is no machine 'elsewhere'"):
+            await tools("workload_list", nodeId="elsewhere")
+        with pytest.raises(UnknownName, match=r"labels\.app: there is no service 'ap'"):
+            await tools("workload_list", labels={"app": "ap"})
         for strange in ("../../etc/passwd", "a\x00b", "app-green-", "x" * 5000):
             with pytest.raises(BluegreenError):
                 await tools("workload_get", workloadId=strange)
@@ -342,6 +412,35 @@ async def test_two_agents_at_once_make_one_deployment() -> None:
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert sorted(type(result).__name__ for result in results) == ["Refused", "dict"]
+
+
+async def test_two_agents_that_switch_at_once_are_both_told_where_the_traffic_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with World() as world:
+        tools = Tools(world)
+        green = await ready(world, tools)
+        write = world.store.append
+
+        async def write_slowly(*records: Any, **more: Any) -> Any:
+            await settle()
+            return await write(*records, **more)
+
+        # A disk takes its time: the second one asks while what the first decided is being written.
+        monkeypatch.setattr(world.store, "append", write_slowly)
+        switches = [
+            asyncio.ensure_future(
+                Tools(world, agent(Scope.SWITCH, name=name))(
+                    "workload_submit", name="app-service", labels={"app": "app", "activeDeployment": "green"}
+                )
+            )
+            for name in ("one", "two")
+        ]
+        await world.clock.advance(20, until=lambda: all(call.done() for call in switches))
+        answers = await asyncio.gather(*switches)
+        assert [answer["route"]["activeWorkloadId"] for answer in answers] == [green, green]
+        assert answers[0]["route"]["generation"] == answers[1]["route"]["generation"]
+        assert not world.last().accepted, "the second switch is no judgement of the version"
 
 
 async def test_an_orphan_is_shown_and_stopped_only_by_an_administrator() -> None:

@@ -69,7 +69,7 @@ def _check(request: t.AlertCreateRequest) -> None:
 def _require_own_service(fleet: Fleet, service: str) -> None:
     """Who is limited to services says which one it speaks of."""
     if service:
-        fleet.spec(service)
+        fleet.spec(service, parameter="labels.app")
     elif fleet.caller.services is not None:
         raise Forbidden(
             f"labels.app: {fleet.caller.name} is limited to services, so it must say which one this is about",
@@ -183,7 +183,7 @@ async def alert_silence(fleet: Fleet, request: t.AlertSilenceRequest) -> v.Silen
     rule = await _require_known(fleet, request.name)
     if request.remove:
         if rule is None:
-            raise unknown("rule", request.name, fleet.rules.rules)
+            raise unknown("rule", request.name, fleet.rules.rules, parameter="name")
         await fleet.rules.remove(request.name)
         return v.SilencedView(request.name, f"the rule {request.name} is removed", None)
     if request.durationSeconds == 0:
@@ -206,5 +206,5 @@ async def _require_known(fleet: Fleet, name: str) -> Rule | None:
     recent = {alert.name for alert in await fleet.ports.store.alerts(limit=1000)}
     silenced = await fleet.ports.store.all(SILENCE)
     if rule is None and name not in recent | set(silenced):
-        raise unknown("alert", name, sorted(recent | set(fleet.rules.rules)))
+        raise unknown("alert", name, sorted(recent | set(fleet.rules.rules)), parameter="name")
     return rule

@@ -139,8 +139,9 @@ async def promote(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
     try:
         changed = await watcher.command(deployment.id, e.Promoted(request.requested_by or fleet.caller.name))
     except IllegalEvent as error:
+        now = watcher.live.get(deployment.id, deployment).phase
         raise Refused(
-            f"service: deployment {deployment.id} is {deployment.phase}; promote is for awaiting_approval "
+            f"service: deployment {deployment.id} is {now}; promote is for awaiting_approval "
             "and for monitoring that holds",
             hint=f"See: bluegreen status {request.service}",
         ) from error

@@ -130,20 +130,20 @@ class Fleet:
         await self.observers.pop(name).stop()
         del self.specs[name]
 
-    def spec(self, service: str) -> ServiceSpec:
-        """Raises UnknownName with the nearest names."""
+    def spec(self, service: str, *, parameter: str = "service") -> ServiceSpec:
+        """Raises UnknownName with the nearest names, Forbidden; `parameter` is where the name was given."""
         spec = self.specs.get(service)
         if spec is None:
             if service in self._all_specs:
-                self.require_visible(service)
-            raise unknown("service", service, self.specs)
+                self.require_visible(service, parameter=parameter)
+            raise unknown("service", service, self.specs, parameter=parameter)
         return spec
 
-    def require_visible(self, service: str) -> None:
+    def require_visible(self, service: str, *, parameter: str = "service") -> None:
         """Raises Forbidden when the caller is limited to other services."""
         if not self.caller.may_use(service):
             raise Forbidden(
-                f"service: {self.caller.name} may not use {service!r}",
+                f"{parameter}: {self.caller.name} may not use {service!r}",
                 hint=f"It is limited to: {', '.join(sorted(self.caller.services or ()))}",
             )
 
@@ -175,6 +175,6 @@ def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], *, pa
     if near:
         hint = "Did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
     else:
-        listing = ", ".join(list(known)[:20]) or "none is configured"
+        listing = ", ".join(list(known)[:20]) or "none"
         hint = f"Known: {listing}"
     return UnknownName(f"{parameter or kind}: there is no {kind} {name[:100]!r}", hint=hint)

@@ -43,7 +43,8 @@ class WorkloadSubmitRequest:
     preemptible: bool = False
     """A version of a service is never stopped to make room, so true is refused for one."""
     maxRuntimeSeconds: float | None = None
-    """How long it may wait for its traffic: a version that got none by then is stopped and its deployment aborted."""
+    """How long it may wait for its traffic, at most what the policy allows, which is the default: a version that got
+    none by then is stopped and its deployment aborted."""
     labels: dict[str, str] = field(default_factory=dict)
     """`app` (the service) with `deployment` (blue or green) for a new version, or with `activeDeployment` for the
     switch. `env` and `version` are checked when given; other labels stay with the workload."""
@@ -64,7 +65,7 @@ class WorkloadListRequest:
     state: State | None = None
     """Only workloads in this state. Not given: all that are there, ended ones not."""
     nodeId: str = ""
-    """Only workloads on this machine."""
+    """Only workloads on this machine, by its name in `nodeId` of the answers."""
     labels: dict[str, str] = field(default_factory=dict)
     """Only workloads that have all these labels, for example {"app": "inference-model", "env": "production"}."""
     limit: int = 50
@@ -111,7 +112,7 @@ class MetricsQueryRequest:
     """health_check_success (share, 0 to 1), request_error_rate (share), request_rate (1/s), requests_in_flight or
     restarts."""
     workloadId: str = ""
-    """Of this workload alone."""
+    """Of this workload alone; inference-model-service for all versions of a service."""
     nodeId: str = ""
     """Of workloads on this machine."""
     labels: dict[str, str] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class MetricsQueryRequest:
     startTime: str = "-1h"
     """ISO 8601, or relative to now: -30s, -5m, -2h, -1d."""
     endTime: str = "now"
-    """ISO 8601, now, or relative to now."""
+    """ISO 8601, now, or relative to now. Later than now means now."""
     step: str = ""
     """Width of a point, such as 10s or 1m. Not given: chosen so that there are at most 60 points."""
 

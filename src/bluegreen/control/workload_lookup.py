@@ -56,10 +56,23 @@ async def find(fleet: Fleet, workload_id: str) -> Found:
         if status.workload.id == workload_id:
             fleet.require_visible(status.workload.service)
             return Found(status.workload, None, status)
-    known = [found.workload.id for found in await everything(fleet, ended=True)]
     if not workload_id:
-        raise UsageError("workloadId: must not be empty")
+        raise UsageError("workloadId: must not be empty", hint="Find it with workload_list")
+    service = workload_id.removesuffix(SERVICE_SUFFIX)
+    if service != workload_id and service in fleet.specs:
+        raise UnknownName(
+            f"workloadId: {workload_id!r} is the switch of {service!r}, and no workload",
+            hint=f"workload_get({workload_id}) tells what has the traffic; all versions: "
+            f'workload_list(labels {{"app": "{service}"}})',
+        )
+    known = [found.workload.id for found in await everything(fleet, ended=True)]
     raise unknown("workload", workload_id, known, parameter="workloadId")
+
+
+def require_node(fleet: Fleet, node_id: str) -> None:
+    """Raises UnknownName for another machine than this one; empty stands for all."""
+    if node_id not in ("", fleet.node_id):
+        raise unknown("machine", node_id, [fleet.node_id], parameter="nodeId")
 
 
 async def everything(fleet: Fleet, *, ended: bool) -> list[Found]:

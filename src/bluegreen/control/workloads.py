@@ -10,17 +10,23 @@ from bluegreen.control import tool_views as v
 from bluegreen.control.deploying import begin
 from bluegreen.control.fleet import Fleet
 from bluegreen.control.reading import read_deployment
-from bluegreen.control.workload_lookup import SERVICE_SUFFIX, everything, find, green_of, is_active, state_of
+from bluegreen.control.workload_labels import is_switch, require_texts, spec_meant
+from bluegreen.control.workload_lookup import (
+    SERVICE_SUFFIX,
+    everything,
+    find,
+    green_of,
+    is_active,
+    require_node,
+    state_of,
+)
 from bluegreen.control.workload_presenter import item_view, traffic_view, workload_view
 from bluegreen.control.workload_stop import stop_found
-from bluegreen.control.workload_submit import is_switch, service_of, submit_slot, submit_switch
+from bluegreen.control.workload_submit import submit_slot
+from bluegreen.control.workload_switch import submit_switch
 from bluegreen.domain.errors import Refused, UsageError
 from bluegreen.domain.model import WorkloadState
-from bluegreen.domain.text import require_plain_text
 from bluegreen.domain.timespans import iso
-
-MAX_NAME_LENGTH = 80
-MAX_LABELS = 64
 
 
 async def workload_submit(fleet: Fleet, request: t.WorkloadSubmitRequest) -> v.SubmittedView:
@@ -29,20 +35,11 @@ async def workload_submit(fleet: Fleet, request: t.WorkloadSubmitRequest) -> v.S
     traffic until the switch is submitted. Next: workload_get until its state is running, metrics_query
     (health_check_success), then the switch. The switch moves all traffic in one instant, only to a verified version,
     and answers with the route that the router acknowledged; submitting the other color moves it back."""
-    _check_texts(request)
-    service = service_of(request)
+    require_texts(request)
+    spec = spec_meant(fleet, request)
     if is_switch(request):
-        return await submit_switch(fleet, request, service)
-    return await submit_slot(fleet, request, service)
-
-
-def _check_texts(request: t.WorkloadSubmitRequest) -> None:
-    require_plain_text("name", request.name, max_length=MAX_NAME_LENGTH, empty=False)
-    if len(request.labels) > MAX_LABELS:
-        raise UsageError(f"labels: at most {MAX_LABELS}, got {len(request.labels)}")
-    for key, value in request.labels.items():
-        require_plain_text("labels", key, max_length=MAX_NAME_LENGTH, empty=False)
-        require_plain_text(f"labels.{key}", value, max_length=256)
+        return await submit_switch(fleet, request, spec.name)
+    return await submit_slot(fleet, request, spec)
 
 
 async def workload_get(fleet: Fleet, request: t.WorkloadRequest) -> v.WorkloadView:
@@ -78,16 +75,15 @@ async def workload_list(fleet: Fleet, request: t.WorkloadListRequest) -> v.Workl
         raise UsageError(f"limit: must be between 1 and 1000, got {request.limit}")
     app = request.labels.get("app")
     if app:
-        fleet.spec(app)
+        fleet.spec(app, parameter="labels.app")
+    require_node(fleet, request.nodeId)
     await fleet.router_questions.ask([app] if app else list(fleet.specs))
     ended = request.state is not None and WorkloadState(request.state).ended
     wanted = request.labels.items()
     found = [
         item
         for item in (item_view(fleet, one) for one in await everything(fleet, ended=ended))
-        if (request.state is None or item.state == request.state)
-        and request.nodeId in ("", item.nodeId)
-        and wanted <= item.labels.items()
+        if (request.state is None or item.state == request.state) and wanted <= item.labels.items()
     ]
     found.sort(key=lambda item: (not item.active, item.name, item.id))
     return v.WorkloadListView(

@@ -186,7 +186,9 @@ def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> P
     actions = (connect,) if connect else ()
     if not seen.is_healthy(green):
         return Plan(f"{green.label} is not healthy now: {seen.health_of(green).summary}", actions=actions)
-    return Plan(f"{green.label} is ready; let it have the traffic with: bluegreen promote {d.service}", actions=actions)
+    left = f" and waits {max(limit - seen.elapsed_seconds, 0):.0f} s more, then it is stopped" if limit else ""
+    ready = f"{green.label} is ready{left}; let it have the traffic with: bluegreen promote {d.service}"
+    return Plan(ready, actions=actions)
 
 
 def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:

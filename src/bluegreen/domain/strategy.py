@@ -14,7 +14,7 @@ def steps_of(strategy: str) -> tuple[int, ...]:
     if steps is None:
         raise UsageError(
             f"strategy: {strategy!r} is not one of {', '.join(STRATEGIES)}",
-            hint="Leave --strategy out for blue-green",
+            hint="Leave it out for blue-green",
         )
     return steps
 

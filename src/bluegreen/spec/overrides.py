@@ -46,8 +46,8 @@ def apply_overrides(spec: ServiceSpec, overrides: Mapping[str, str]) -> ServiceS
     except ValidationError as error:
         problems += from_validation(error, ServiceTable)
     if changed is None or problems:
-        wrong = ConfigurationError(f"--set for '{spec.name}'", written(problems))
-        wrong.hint = f"The keys are those of [services.{spec.name}] in the file, for example: --set replicas=3"
+        wrong = ConfigurationError(f"overrides (--set) for '{spec.name}'", written(problems))
+        wrong.hint = f"The keys are those of [services.{spec.name}] in the file, for example replicas"
         raise wrong
     # An unchanged workdir is absolute and stays as it is.
     return to_service(spec.name, changed, Path("/"))
