@@ -68,6 +68,28 @@ async def test_requests_are_those_of_the_version_that_served_them() -> None:
         assert of_both["unit"].startswith("share of requests")
 
 
+async def test_a_question_about_the_future_is_one_about_now() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(60)
+        world.serve("app:v1", requests=120)
+        await world.clock.advance(1)
+        asked = {"labels": {"app": "app"}, "startTime": "-60s", "step": "60s"}
+        now = await ask(world, "request_rate", **asked)
+        later = await ask(world, "request_rate", **asked, endTime="2099-01-01T00:00:00Z")
+        assert now["summary"]["latest"] == pytest.approx(2, rel=0.05)
+        assert later["summary"] == now["summary"]
+        assert later["endTime"] == now["endTime"]
+
+
+async def test_the_name_of_the_switch_stands_for_all_versions_of_the_service() -> None:
+    async with measured() as world:
+        await world.first_version()
+        await world.clock.advance(5)
+        of_service = await ask(world, "request_rate", workloadId="app-service", startTime="-1m")
+        assert of_service["workloads"] == (await ask(world, "request_rate", labels={"app": "app"}))["workloads"] != []
+
+
 async def test_what_has_just_happened_is_in_the_answer() -> None:
     async with measured() as world:
         await world.first_version()
@@ -242,7 +264,7 @@ async def test_many_questions_at_once_share_an_answer() -> None:
         ({"metric": "request_errors"}, UsageError, r"metric: there is no metric 'request_errors'"),
         ({"workloadId": "app-blue-nothing"}, UnknownName, "workloadId: there is no workload "),
         ({"workloadId": "../../etc/passwd"}, UnknownName, "workloadId: "),
-        ({"labels": {"app": "ap"}}, UnknownName, "there is no service 'ap'"),
+        ({"labels": {"app": "ap"}}, UnknownName, "labels.app: there is no service 'ap'"),
         ({"nodeId": "elsewhere"}, UsageError, "nodeId: "),
         ({"startTime": "yesterday"}, UsageError, "startTime: "),
         ({"startTime": "-999999999d"}, UsageError, "startTime: "),

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from bluegreen.control import tool_requests as t
 from bluegreen.control import tool_views as v
 from bluegreen.control.fleet import Fleet, unknown
-from bluegreen.control.workload_lookup import everything, find
-from bluegreen.domain.errors import UnknownName, UsageError
+from bluegreen.control.workload_lookup import SERVICE_SUFFIX, everything, find, require_node
+from bluegreen.domain.errors import UnknownName
 from bluegreen.domain.model import Workload
 from bluegreen.domain.series import METRICS, Metric, Window, summary, window
 from bluegreen.domain.timespans import iso, parse_duration, parse_moment
@@ -19,7 +19,8 @@ def metric_named(name: str) -> Metric:
     metric = METRICS.get(name)
     if metric is None:
         error = unknown("metric", name, METRICS)
-        raise UnknownName(error.message, hint=f"{error.hint.rstrip('.')}   Metrics: {', '.join(METRICS)}")
+        near = f"{error.hint}   " if error.hint.startswith("Did") else ""
+        raise UnknownName(error.message, hint=f"{near}Metrics: {', '.join(METRICS)}")
     return metric
 
 
@@ -51,7 +52,8 @@ async def metrics_query(fleet: Fleet, request: t.MetricsQueryRequest) -> v.Metri
 def _over(request: t.MetricsQueryRequest, now: float) -> Window:
     """Raises UsageError naming the parameter."""
     start = parse_moment("startTime", request.startTime, now)
-    end = parse_moment("endTime", request.endTime, now)
+    # Nothing is measured in the future: a rate over seconds that are still to come would be too low.
+    end = min(parse_moment("endTime", request.endTime, now), now)
     return window(start, end, parse_duration("step", request.step) if request.step else None)
 
 
@@ -68,19 +70,21 @@ async def _found(fleet: Fleet, workload_id: str, measured: Mapping[str, Workload
 async def _chosen(fleet: Fleet, request: t.MetricsQueryRequest) -> list[Workload]:
     """Those that are there and those that were measured within the day."""
     if app := request.labels.get("app"):
-        fleet.spec(app)
+        fleet.spec(app, parameter="labels.app")
+    require_node(fleet, request.nodeId)
+    workload_id, labels = request.workloadId, dict(request.labels)
+    service = workload_id.removesuffix(SERVICE_SUFFIX)
+    if service != workload_id and service in fleet.specs:
+        # What the switch is called stands for all versions behind it.
+        workload_id, labels = "", {"app": service, **labels}
     known = {workload.id: workload for workload in fleet.metrics.workloads if workload.service in fleet.specs}
     for observer in fleet.observers.values():
         known |= {workload_id: monitor.workload for workload_id, monitor in observer.monitors.items()}
-    if request.workloadId and request.workloadId not in known:
-        found = await _found(fleet, request.workloadId, known)
+    if workload_id and workload_id not in known:
+        found = await _found(fleet, workload_id, known)
         known[found.id] = found
-    if request.nodeId not in ("", fleet.node_id):
-        raise UsageError(
-            f"nodeId: there is no machine {request.nodeId!r}", hint=f"The only one here is {fleet.node_id}"
-        )
     return [
         workload
         for workload in known.values()
-        if request.workloadId in ("", workload.id) and request.labels.items() <= workload.labels.items()
+        if workload_id in ("", workload.id) and labels.items() <= workload.labels.items()
     ]
