@@ -328,6 +328,20 @@ async def test_a_bare_tag_is_another_version_of_what_runs() -> None:
         assert (await tools("workload_get", workloadId=answer["id"]))["spec"]["image"] == "app:v2"
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+async def test_a_number_that_is_none_is_refused_by_its_name_and_written_down(number: float) -> None:
+    async with World() as world:
+        await world.first_version()
+        tools = Tools(world)
+        for name, more in (
+            ("maxRuntimeSeconds", {"name": "app-green", "image": "app:v2", "labels": GREEN}),
+            ("cpuCores", {"name": "app-green", "image": "app:v2", "labels": GREEN}),
+        ):
+            with pytest.raises(UsageError, match=f"{name}: Input should be a finite number"):
+                await tools("workload_submit", **more, **{name: number})
+            assert tools.audit.entries[-1].result.startswith("usage: ")
+
+
 async def test_an_unknown_id_offers_the_nearest() -> None:
     async with World() as world:
         tools = Tools(world)

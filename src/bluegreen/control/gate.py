@@ -116,10 +116,12 @@ def parse(operation: Operation, arguments: Mapping[str, Any] | bytes) -> Any:
     known = [field.name for field in fields(operation.request)]
     listing = ", ".join(known) or "none"
     try:
-        body = arguments if isinstance(arguments, bytes) else json.dumps(arguments, allow_nan=False).encode()
-        return adapter(operation.request).validate_json(body or b"{}", strict=True)
-    except (TypeError, RecursionError, json.JSONDecodeError) as error:
+        # Infinity and NaN are written as some clients write them; the schema refuses them by the parameter's name.
+        body = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{operation.name}: the arguments are no JSON", hint=f"It takes: {listing}") from error
+    try:
+        return adapter(operation.request).validate_json(body or b"{}", strict=True)
     except ValidationError as error:
         found = error.errors()
         strangers = [str(p["loc"][0]) for p in found if p["type"] == "unexpected_keyword_argument" and p["loc"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-_SCHEMA: dict[str, Any] = {"use_attribute_docstrings": True, "extra": "forbid"}
+_SCHEMA: dict[str, Any] = {"use_attribute_docstrings": True, "extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-_SCHEMA: dict[str, Any] = {"use_attribute_docstrings": True, "extra": "forbid"}
+_SCHEMA: dict[str, Any] = {"use_attribute_docstrings": True, "extra": "forbid", "allow_inf_nan": False}
 
 State = Literal["pending", "scheduled", "running", "succeeded", "failed", "cancelled"]
 Severity = Literal["info", "warning", "critical"]
