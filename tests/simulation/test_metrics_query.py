@@ -90,6 +90,22 @@ async def test_the_name_of_the_switch_stands_for_all_versions_of_the_service() -
         assert of_service["workloads"] == (await ask(world, "request_rate", labels={"app": "app"}))["workloads"] != []
 
 
+async def test_what_a_version_did_before_it_lost_its_slot_is_measured_also_between_two_samples() -> None:
+    """One that breaks at once has the traffic for less than a second, and its errors are why it is gone."""
+    async with measured() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        green = world.last().green
+        assert green is not None
+        await world.clock.advance(0.1)
+        world.serve("app:v2", requests=21, errors=2)
+        await world.fleet.view.connect("app", green.color, ())
+        view = await ask(world, "request_error_rate", workloadId=green.id, startTime="-1m", step="1m")
+        assert view["summary"]["latest"] == pytest.approx(2 / 21)
+        of_service = await ask(world, "request_error_rate", labels={"app": "app"}, startTime="-1m", step="1m")
+        assert of_service["summary"]["latest"] == pytest.approx(2 / 21)
+
+
 async def test_what_has_just_happened_is_in_the_answer() -> None:
     async with measured() as world:
         await world.first_version()

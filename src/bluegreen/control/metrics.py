@@ -64,6 +64,8 @@ class MetricsRecorder:
         self._clock = clock
         self._recorded: dict[str, Recorded] = {}
         self._task: asyncio.Task[None] | None = None
+        # A version that broke and lost its traffic within a second must not be gone before it was sampled.
+        view.last_look = self._sample_once_more
         self._refreshing = asyncio.Lock()
         self._begun = self._ended = 0
         """Numbers of the refreshes that began last and that ended last."""
@@ -108,6 +110,12 @@ class MetricsRecorder:
             observer = self._observers.get(service)
             for monitor in list(observer.monitors.values()) if observer else ():
                 self._add(service, monitor)
+
+    def _sample_once_more(self, service: str) -> None:
+        try:
+            self.sample([service])
+        except Exception:
+            log.exception("measuring failed")
 
     def points(self, workload_ids: Iterable[str], metric: Metric, over: Window) -> list[Point]:
         """The metric of these workloads together, `over` in seconds since the epoch; ids that were never measured count

@@ -42,6 +42,8 @@ class RouterView:
         self._connected: dict[tuple[str, Color], tuple[Endpoint, ...]] = {}
         self._connected_at: dict[tuple[str, Color], float] = {}
         self._interested: dict[str, tuple[Callable[[], None], float]] = {}
+        self.last_look: Callable[[str], None] | None = None
+        """Told of a service whose slot is about to lose its replicas, with counters that were read just before."""
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,6 +109,9 @@ class RouterView:
         return self._connected_at.get((service, color)) if set(known) & set(endpoints) else None
 
     async def connect(self, service: str, color: Color, endpoints: tuple[Endpoint, ...]) -> None:
+        if self.last_look is not None and self._connected.get((service, color)) and not endpoints:
+            await self.count([service])
+            self.last_look(service)
         await self._router.set_endpoints(service, color, endpoints)
         self._connected[(service, color)] = endpoints
         self._connected_at[(service, color)] = self._clock.monotonic()
