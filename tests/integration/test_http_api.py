@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Scope
 from bluegreen.control.operations import OPERATIONS
 from bluegreen.domain.access import OWNER
 from bluegreen.domain.deployment import Phase
-from bluegreen.domain.errors import AdapterError, RouterError, StoreError
-from bluegreen.domain.model import Endpoint, SlotTraffic
+from bluegreen.domain.errors import AdapterError, StoreError
+from bluegreen.domain.model import Endpoint
 from bluegreen.interfaces.http.doors import as_owner
 from bluegreen.interfaces.http.limits import Limits
 from bluegreen.interfaces.http.resources import RESOURCES
@@ -224,56 +224,6 @@ async def test_readyz_says_which_is_not_ready_and_no_details(what: str) -> None:
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "not_ready"
     assert what in answer.json()["detail"] and "secret" not in answer.text
-
-
-async def test_metrics_in_prometheus_text(world: ApiWorld, client: httpx.AsyncClient) -> None:
-    await world.deployed(client, "app:v1", until="completed")
-    await world.deployed(client, "app:v2")
-    green = world.last().green
-    assert green is not None
-    world.router.counters[green.id] = SlotTraffic(1000, 3, 7)
-    answer = await client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    samples = parse_prometheus(answer.text)
-    workload = f'{{service="app",color="{green.color}",workload="{green.id}"}}'
-    assert samples[f"bluegreen_requests_total{workload}"] == 1000
-    assert samples[f"bluegreen_errors_total{workload}"] == 3
-    assert samples[f"bluegreen_requests_in_flight{workload}"] == 7
-    assert samples[f"bluegreen_workload_healthy{workload}"] == 1
-    assert samples[f'bluegreen_service_active{{service="app",color="{green.color}"}}'] == 1
-    assert samples[f'bluegreen_service_active{{service="app",color="{green.color.other}"}}'] == 0
-    assert samples['bluegreen_deployment_phase{service="app",phase="retaining"}'] == 1
-    assert samples['bluegreen_route_generation{service="app"}'] == 2
-    assert samples['bluegreen_http_requests_total{door="socket",status="2xx"}'] > 2
-    assert not [name for name in samples if "other" in name and "requests_total" in name]
-
-
-async def test_metrics_say_nothing_of_a_router_that_does_not_answer(world: ApiWorld, client: httpx.AsyncClient) -> None:
-    await world.deployed(client, "app:v1", until="completed")
-
-    async def broken(*_: object) -> Any:
-        raise RouterError("no answer")
-
-    world.router.routes = broken  # type: ignore[method-assign]
-    samples = parse_prometheus((await client.get("/metrics")).text)
-    assert not [name for name in samples if name.startswith(("bluegreen_route_", "bluegreen_service_active"))]
-    assert samples['bluegreen_deployment_phase{service="app",phase="completed"}'] == 1
-
-
-def parse_prometheus(text: str) -> dict[str, float]:
-    """Sample → value; fails for a line that is none, and for one without its TYPE before it."""
-    samples, kinds = {}, set()
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            kinds.add(line.split()[2])
-            continue
-        if line.startswith("# HELP "):
-            continue
-        match = re.fullmatch(r'([a-z_]+)((?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})?) (\S+)', line)
-        assert match and match[1] in kinds, line
-        assert match[1] + match[2] not in samples, line
-        samples[match[1] + match[2]] = float(match[3])
-    return samples
 
 
 async def test_the_page_of_the_api_asks_nobody_for_anything(client: httpx.AsyncClient) -> None:

@@ -22,8 +22,9 @@ from bluegreen.interfaces.http.callers import PUBLIC_PATHS, caller_of
 from bluegreen.interfaces.http.entrance import Entrance
 from bluegreen.interfaces.http.handler import Handler
 from bluegreen.interfaces.http.limits import Limits, RequestCounts
-from bluegreen.interfaces.http.prometheus import MEDIA_TYPE, Scrape
+from bluegreen.interfaces.http.prometheus import MEDIA_TYPE
 from bluegreen.interfaces.http.resources import RESOURCES, DeploymentPageView, Resource, operation_path
+from bluegreen.interfaces.http.scrape import Scrape
 from bluegreen.interfaces.http.wellness import Readiness, Ready
 from bluegreen.spec.configuration import ApiSettings
 
