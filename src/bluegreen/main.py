@@ -21,14 +21,13 @@ from bluegreen.control.clock import SystemClock
 from bluegreen.control.direct import direct
 from bluegreen.control.fleet import Fleet, Ports
 from bluegreen.control.gate import Gate
-from bluegreen.control.operations import Operation
+from bluegreen.control.operations import daemon_operations
 from bluegreen.control.recovery import recover
 from bluegreen.control.reloading import apply_configuration
 from bluegreen.control.router_keeper import RouterKeeper
 from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.shutdown import prepare_shutdown
 from bluegreen.control.views import MessageView, ReloadView, RollbackView
-from bluegreen.domain.access import Scope
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
 from bluegreen.domain.model import Resources
 from bluegreen.doors import Doors
@@ -98,7 +97,10 @@ class Daemon:
         self.fleet.policy = configuration.policy
         self.fleet.secrets = EnvironmentSecrets(state / "secrets")
         self.gate = Gate(
-            self.fleet, audit=AuditFile(audit_log(state)), clock=SystemClock(), more=self._own_operations()
+            self.fleet,
+            audit=AuditFile(audit_log(state)),
+            clock=SystemClock(),
+            more=daemon_operations(self._reload, self._shutdown),
         )
 
     async def run(self) -> None:
@@ -140,14 +142,6 @@ class Daemon:
             if not found_running:
                 await self.router.stop()
             raise
-
-    def _own_operations(self) -> dict[str, Operation]:
-        """What is done to the daemon itself."""
-        reload = Operation("reload", "bluegreen_reload", "reload", self._reload, r.NoRequest, ReloadView, Scope.ADMIN)
-        shutdown = Operation(
-            "shutdown", "", "down", self._shutdown, r.ShutdownRequest, MessageView, Scope.ADMIN, destructive=True
-        )
-        return {operation.name: operation for operation in (reload, shutdown)}
 
     async def _reload(self, _fleet: Fleet, _: r.NoRequest) -> ReloadView:
         """Applies the changed configuration file without touching traffic; says what needs a restart. Refused when a

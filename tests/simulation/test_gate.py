@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
-from bluegreen.control.operations import OPERATIONS
-from bluegreen.domain.access import OWNER, Scope
+from bluegreen.control import views as v
+from bluegreen.control.fleet import Fleet
+from bluegreen.control.gate import Gate
+from bluegreen.control.operations import OPERATIONS, daemon_operations
+from bluegreen.domain.access import OWNER, Caller, Scope
 from bluegreen.domain.deployment import Phase
 from bluegreen.domain.errors import BluegreenError, Forbidden, Refused, UsageError
 from bluegreen.spec.configuration import PolicySettings
@@ -91,6 +95,55 @@ async def test_who_may_deploy_but_not_switch_stops_at_the_approval_of_a_person()
         assert world.active_image() == "app:v2"
         events = (await tools("events", deployment=deployment["id"]))["events"]
         assert next(event["data"]["requested_by"] for event in events if event["kind"] == "promoted") == "ada"
+
+
+async def test_who_may_not_promote_leaves_the_way_back_while_the_new_version_is_watched() -> None:
+    async with World() as world:
+        await world.first_version()
+        blue = world.last("app").green
+        assert blue is not None
+        await world.to_monitoring()
+        with pytest.raises(Forbidden, match="takes the way back; that takes scope switch"):
+            await Tools(world, agent(Scope.DEPLOY))("workload_stop", workloadId=blue.id)
+        assert (await world.until(Phase.MONITORING)).can_roll_back
+        assert await world.running() == {"app:v1", "app:v2"}
+        stopped = await Tools(world, agent(Scope.SWITCH))("workload_stop", workloadId=blue.id)
+        assert stopped["state"] == "draining"
+
+
+@pytest.mark.parametrize(
+    ("caller", "allowed"),
+    [
+        (OWNER, {"reload", "shutdown"}),
+        (agent(Scope.ADMIN), {"reload"}),
+        (agent(Scope.ADMIN, services=frozenset({"app"})), set()),
+        (agent(Scope.SWITCH), set()),
+    ],
+    ids=["owner", "admin", "admin of one service", "switch"],
+)
+async def test_what_is_done_to_the_daemon_itself_is_not_for_a_token_of_one_service(
+    caller: Caller, allowed: set[str]
+) -> None:
+    done = set()
+
+    async def reload(_fleet: Fleet, _request: object) -> v.ReloadView:
+        done.add("reload")
+        return v.ReloadView((), ())
+
+    async def shutdown(_fleet: Fleet, _request: object) -> v.MessageView:
+        done.add("shutdown")
+        return v.MessageView("all stops")
+
+    async with World() as world:
+        tools = Tools(world)
+        gate = Gate(world.fleet, audit=tools.audit, clock=world.clock, more=daemon_operations(reload, shutdown))
+        for name in ("reload", "shutdown"):
+            with contextlib.suppress(Forbidden):
+                await gate.call(name, {}, caller)
+        await gate.close()
+        assert done == allowed
+        results = {entry.what: entry.result for entry in tools.audit.entries}
+        assert {name for name, result in results.items() if result == "ok"} == allowed
 
 
 async def test_approve_is_only_for_what_waits_for_it() -> None:

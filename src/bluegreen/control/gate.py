@@ -74,6 +74,17 @@ class Gate:
                 hint=f"Ask for a token of scope {operation.scope}: "
                 f"bluegreen token create NAME --scope {operation.scope}",
             )
+        if operation.owner_only and caller.token_id:
+            raise Forbidden(
+                f"{operation.name}: only for the owner, through the unix socket, and {caller.name} is a token",
+                hint=f"On the daemon's machine: bluegreen {operation.command}",
+            )
+        if operation.touches_all and caller.services is not None:
+            raise Forbidden(
+                f"{operation.name}: concerns every service, and {caller.name} is limited to: "
+                f"{', '.join(sorted(caller.services))}",
+                hint="Ask for a token that is not limited to services, or the owner",
+            )
 
     @staticmethod
     def _from(caller: Caller, request: Any) -> Any:

@@ -23,7 +23,8 @@ class Operation:
     """One use case as the doors see it.
 
     `name` is its name over HTTP, `tool` over MCP, `command` on the command line. `run` gets the fleet as the caller
-    may see it. `destructive` marks what can take something away that was running.
+    may see it. `destructive` marks what can take something away that was running. `touches_all` concerns every service,
+    so a token that is limited to some may not; `owner_only` takes the unix socket, whatever a token's scope.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Operation:
     response: type[Any]
     scope: Scope
     destructive: bool = False
+    touches_all: bool = False
+    owner_only: bool = False
 
     @property
     def changes(self) -> bool:
@@ -106,3 +109,22 @@ OPERATIONS: dict[str, Operation] = {
     )
 }
 """Name → operation, in the order in which the doors list them."""
+
+
+def daemon_operations(reload: Run, shutdown: Run) -> dict[str, Operation]:
+    """What is done to the daemon itself: it concerns services that a token may not be allowed to see."""
+    own = (
+        Operation("reload", "bluegreen_reload", "reload", reload, r.NoRequest, v.ReloadView, _ADMIN, touches_all=True),
+        Operation(
+            "shutdown",
+            "",
+            "down",
+            shutdown,
+            r.ShutdownRequest,
+            v.MessageView,
+            _ADMIN,
+            destructive=True,
+            owner_only=True,
+        ),
+    )
+    return {operation.name: operation for operation in own}

@@ -62,6 +62,7 @@ async def _stop_in(
         events = [e.AbortRequested(by, reason, grace)]
     elif deployment.phase is Phase.MONITORING and is_blue:
         _require_judgement(deployment)
+        _require_promotion(fleet, deployment)
         events = [e.Promoted(by), e.MonitoringPassed(f"accepted: {reason}"), e.RetentionEnded(reason, grace)]
     elif deployment.phase is Phase.RETAINING and is_blue:
         events = [e.RetentionEnded(reason, grace)]
@@ -88,6 +89,16 @@ def _require_judgement(deployment: Deployment) -> None:
         raise Refused(
             f"workloadId: {deployment.id} has moved only {deployment.percent} % of the traffic yet",
             hint=f"Wait for its last step: bluegreen_status({deployment.service})",
+        )
+
+
+def _require_promotion(fleet: Fleet, deployment: Deployment) -> None:
+    """While the new version is watched the old one is the way back. Giving it up is a promotion, by whatever name."""
+    if not fleet.caller.scope.includes(Scope.SWITCH):
+        raise Forbidden(
+            f"workloadId: {deployment.id} still watches its new version, and stopping the old one takes the way back; "
+            f"that takes scope switch, and {fleet.caller.name} has {fleet.caller.scope}",
+            hint=f"Wait until its phase is retaining: bluegreen_status({deployment.service})",
         )
 
 

@@ -92,10 +92,11 @@ async def workload_list(fleet: Fleet, request: t.WorkloadListRequest) -> v.Workl
 
 
 async def workload_stop(fleet: Fleet, request: t.WorkloadStopRequest) -> v.StoppedView:
-    """Stops a workload: requests under way may end first (gracePeriodSeconds), then it gets SIGTERM and, after its own
-    grace, SIGKILL. Stopping the old version after a switch accepts the new one; stopping a version that waits for its
-    traffic aborts its deployment. Refused for the side that has the traffic, unless forced by scope admin. Next:
-    workload_get until its state is cancelled; repeating the call is safe."""
+    """Stops a workload: requests under way may end first (gracePeriodSeconds), then it gets SIGTERM and, after its
+    own grace, SIGKILL. Stopping the old version after a switch accepts the new one, which takes scope switch while
+    that is still watched; stopping a version that waits for its traffic aborts its deployment. Refused for the side
+    that has the traffic, unless forced by scope admin. Next: workload_get until its state is cancelled; repeating
+    the call is safe."""
     if not 0 <= request.gracePeriodSeconds <= 86_400:
         raise UsageError(f"gracePeriodSeconds: must be between 0 and 86400, got {request.gracePeriodSeconds:g}")
     return await stop_found(fleet, await find(fleet, request.workloadId), request)
