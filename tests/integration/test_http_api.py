@@ -18,7 +18,8 @@ import pytest
 from starlette.types import ASGIApp, Message, Scope
 
 from bluegreen.control.operations import OPERATIONS
-from bluegreen.domain.access import OWNER
+from bluegreen.domain.access import OWNER, Caller
+from bluegreen.domain.access import Scope as TokenScope
 from bluegreen.domain.deployment import Phase
 from bluegreen.domain.errors import AdapterError, StoreError
 from bluegreen.domain.model import Endpoint
@@ -335,6 +336,29 @@ async def test_a_door_that_is_full_says_so_and_still_says_that_it_lives() -> Non
     assert (refused.status_code, alive.status_code) == (503, 200)
     assert refused.json()["error"]["code"] == "overloaded"
     assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_token_that_waits_as_often_as_it_may_keeps_nobody_out() -> None:
+    hog, operator = (Caller(name, "http", TokenScope.SWITCH, token_id=name) for name in ("hog", "operator"))
+    async with ApiWorld(limits=Limits(max_in_flight=6, max_in_flight_per_token=3)) as world, world.owner() as client:
+        callers = {"hog": hog, "operator": operator}
+        hogs = world.agent(callers, Authorization="Bearer hog")
+        operators = world.agent(callers, Authorization="Bearer operator")
+        await world.deployed(client, "app:v1", until="completed")
+        deployment = await world.deployed(client, "app:v2")
+        waiting = [
+            asyncio.create_task(hogs.post("/v1/operations/wait", json={"deployment": deployment})) for _ in range(3)
+        ]
+        await _until(lambda: world.api.state.counts.in_flight["http"] == 3)
+        refused = await hogs.get("/v1/services")
+        back = await operators.post("/v1/services/app/rollback")
+        await asyncio.gather(*waiting)
+        again = await hogs.get("/v1/services")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert back.status_code == 200
+    assert again.status_code == 200
+    assert not world.api.state.counts.in_flight_by_token
 
 
 async def _until(condition: Any) -> None:

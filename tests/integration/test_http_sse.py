@@ -156,6 +156,24 @@ async def test_no_more_streams_than_there_may_be(world: ApiWorld, client: httpx.
     await until(lambda: world.api.state.counts.streams == 0)
 
 
+async def test_one_token_does_not_take_the_streams_of_all() -> None:
+    callers = {name: Caller(name, "http", Scope.READ, token_id=name) for name in ("hog", "reader")}
+    limits = Limits(heartbeat_seconds=0.05, max_streams=4, max_streams_per_token=2)
+    async with ApiWorld(limits=limits) as world, world.owner() as owner, tcp_door(world, callers) as address:
+        await world.deployed(owner, "app:v1", until="completed")
+        deployment = await world.deployed(owner, "app:v2")
+        at_door = httpx.AsyncClient(base_url=f"http://{address}", headers={"Host": HOST}, timeout=20)
+        async with at_door as client, contextlib.AsyncExitStack() as stack:
+            hog, reader = ({"Authorization": f"Bearer {name}"} for name in callers)
+            for _ in range(limits.max_streams_per_token):
+                await stack.enter_async_context(stream(client, deployment, **hog))
+            refused = await client.get(f"/v1/deployments/{deployment}/events/stream", headers=hog)
+            other = await stack.enter_async_context(stream(client, deployment, **reader))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+        assert other.status_code == 200
+        await until(lambda: not world.api.state.counts.streams_by_token)
+
+
 async def test_a_stream_does_not_outlive_what_let_it_in() -> None:
     """It ends after a while, so that its client comes back with a token that is looked at again."""
     limits = Limits(heartbeat_seconds=0.05, stream_seconds=0.2)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bluegreen.domain.errors import BluegreenError, TooLarge
+from bluegreen.domain.access import Caller
+from bluegreen.domain.errors import BluegreenError, RateLimited, TooLarge
 from bluegreen.interfaces.http.bounded_body import BoundedBody
 from bluegreen.interfaces.http.callers import CALLER, PUBLIC_PATHS, caller_of, door_of
-from bluegreen.interfaces.http.limits import Limits, RequestCounts
+from bluegreen.interfaces.http.limits import Limits, RequestCounts, release
 from bluegreen.interfaces.http.problems import Overloaded, send_problem
 
 ALWAYS_LET_IN = PUBLIC_PATHS | {"/metrics"}
@@ -41,11 +42,13 @@ class Entrance:
                 self._counts.answered(door, message["status"])
             await send(message)
 
-        if working[door] >= self._limits.max_in_flight and scope["path"] not in ALWAYS_LET_IN:
-            await send_problem(self._full(), scope, receive, counted)
+        token = _token_of(scope)
+        if scope["path"] not in ALWAYS_LET_IN and (full := self._full(door, token)):
+            await send_problem(full, scope, receive, counted)
             return
         body = BoundedBody(scope, receive, self._max_body_bytes)
         working[door] += 1
+        self._counts.in_flight_by_token[token] += 1
         try:
             body.check()
             await self._dispatch(scope, body, counted)
@@ -57,12 +60,23 @@ class Entrance:
             await send_problem(error, scope, receive, counted)
         finally:
             working[door] -= 1
+            release(self._counts.in_flight_by_token, token)
 
-    def _full(self) -> Overloaded:
-        return Overloaded(
-            f"requests: {self._limits.max_in_flight} are being worked on already; this one was not begun",
-            hint="Send it again after the time in Retry-After",
-        )
+    def _full(self, door: str, token: str) -> BluegreenError | None:
+        """What is said to a request for which there is no room; None when there is."""
+        if self._counts.in_flight[door] >= self._limits.max_in_flight:
+            return Overloaded(
+                f"requests: {self._limits.max_in_flight} are being worked on already; this one was not begun",
+                hint="Send it again after the time in Retry-After",
+            )
+        if token and self._counts.in_flight_by_token[token] >= self._limits.max_in_flight_per_token:
+            return RateLimited(
+                f"requests: {self._limits.max_in_flight_per_token} of this token are being worked on already; "
+                "this one was not begun",
+                retry_after_seconds=1.0,
+                hint="Wait for their answers; those that wait end when their connection is closed",
+            )
+        return None
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -72,3 +86,9 @@ class Entrance:
                 await app(inner, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _token_of(scope: Scope) -> str:
+    """The id of the token that came in; empty for the owner, and for pages that need none."""
+    caller = scope.get(CALLER)
+    return caller.token_id if isinstance(caller, Caller) else ""

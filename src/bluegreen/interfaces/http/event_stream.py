@@ -14,7 +14,7 @@ from bluegreen.control import views as v
 from bluegreen.control.gate import Gate
 from bluegreen.control.schemas import to_json
 from bluegreen.domain.access import Caller
-from bluegreen.domain.errors import BluegreenError, UsageError
+from bluegreen.domain.errors import BluegreenError, RateLimited, UsageError
 from bluegreen.interfaces.http.arguments import QueryField, from_query, refuse_body
 from bluegreen.interfaces.http.callers import CLOSING, caller_of
 from bluegreen.interfaces.http.handler import until_gone
@@ -78,13 +78,20 @@ class EventStreams:
                 retry_after_seconds=ANNOUNCED_WAIT_SECONDS,
                 hint="Close one, or ask for the events without /stream",
             )
-        source = _Source(self._gate, request.path_params["deployment"], caller_of(request.scope), after)
+        caller = caller_of(request.scope)
+        if caller.token_id and self._counts.streams_by_token[caller.token_id] >= self._limits.max_streams_per_token:
+            raise RateLimited(
+                f"streams: {caller.name} has {self._limits.max_streams_per_token} event streams already",
+                retry_after_seconds=ANNOUNCED_WAIT_SECONDS,
+                hint="Close one, or ask for the events without /stream",
+            )
+        source = _Source(self._gate, request.path_params["deployment"], caller, after)
         # The place is taken before anything is waited for; the stream gives it back when it ends.
-        self._counts.streams += 1
+        self._counts.begin_stream(caller.token_id)
         try:
             return _EventStream(source, await source.next(0.0), self._limits, self._counts)
         except BaseException:
-            self._counts.streams -= 1
+            self._counts.end_stream(caller.token_id)
             raise
 
 
@@ -110,12 +117,12 @@ class _Source:
     def __init__(self, gate: Gate, deployment: str, caller: Caller, after: int) -> None:
         self._gate = gate
         self._deployment = deployment
-        self._caller = caller
+        self.caller = caller
         self._after = after
 
     async def next(self, wait_seconds: float) -> v.EventsView:
         arguments = {"deployment": self._deployment, "after": self._after, "wait_seconds": wait_seconds}
-        found: v.EventsView = await self._gate.call("events", json.dumps(arguments).encode(), self._caller)
+        found: v.EventsView = await self._gate.call("events", json.dumps(arguments).encode(), self.caller)
         if found.events:
             self._after = found.events[-1].sequence
         return found
@@ -144,7 +151,7 @@ class _EventStream(Response):
             stuck = sending.done() and sending.exception() is not None
             gone = leaving.done() or stuck
         finally:
-            self._counts.streams -= 1
+            self._counts.end_stream(self._source.caller.token_id)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
