@@ -91,6 +91,16 @@ def test_expired_and_revoked_are_said_to_who_has_the_secret_only(changes: dict[s
     assert word not in str(refusal(authenticator, f"Bearer {text_of(AGENT.id, WRONG)}"))
 
 
+@pytest.mark.parametrize("change", [{"revoked_at": 999.0}, {"expires_at": 999.0}, None], ids=str)
+def test_who_was_let_in_does_not_stand_when_the_token_is_over(change: dict[str, Any] | None) -> None:
+    authenticator, tokens, _ = door()
+    caller = authenticator.authenticate(BEARER, "http")
+    authenticator.require_standing(caller)
+    tokens.known = {} if change is None else {AGENT.id: replace(AGENT, **change)}
+    with pytest.raises(Unauthenticated):
+        authenticator.require_standing(caller)
+
+
 def test_a_token_that_is_revoked_meanwhile_is_refused_at_once() -> None:
     authenticator, tokens, _ = door()
     authenticator.authenticate(BEARER, "http")

@@ -106,6 +106,10 @@ class FakeAuthenticator:
             return found
         raise found or Unauthenticated("authorization: this token is not known here", hint="bluegreen token list")
 
+    def require_standing(self, caller: Caller) -> None:
+        if caller not in self._callers.values():
+            raise Unauthenticated(f"authorization: the token '{caller.name}' is not known here any more")
+
 
 def in_memory(app: Any, **headers: str) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from bluegreen.domain.access import Caller, Scope
+from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.events import ActionFailed
 from bluegreen.interfaces.http.limits import Limits
 from tests.integration.api_support import HOST, ApiWorld, tcp_door, unix_door
@@ -183,6 +184,28 @@ async def test_a_stream_does_not_outlive_what_let_it_in() -> None:
         async with asyncio.timeout(10), stream(client, deployment) as answer:
             heard = [one async for one in messages(answer)]
     assert not [one for one in heard if isinstance(one, Message) and one.event == "end"]
+
+
+async def test_a_stream_ends_for_a_token_that_was_revoked_and_tells_it_nothing_more() -> None:
+    callers: dict[str, Caller | BluegreenError] = {"reader": Caller("reader", "http", Scope.READ, token_id="t1")}
+    async with (
+        ApiWorld(limits=Limits(heartbeat_seconds=0.05)) as world,
+        world.owner() as owner,
+        tcp_door(world, callers) as address,
+    ):
+        await world.deployed(owner, "app:v1", until="completed")
+        deployment = await world.deployed(owner, "app:v2")
+        at_door = httpx.AsyncClient(base_url=f"http://{address}", headers={"Host": HOST}, timeout=20)
+        asked = stream(at_door, deployment, Authorization="Bearer reader")
+        async with asyncio.timeout(10), at_door, asked as answer:
+            heard = messages(answer)
+            while (one := await anext(heard)) != "still here":
+                assert isinstance(one, Message)
+            del callers["reader"]
+            await owner.post("/v1/services/app/rollback")
+            rest = [one async for one in heard if isinstance(one, Message)]
+    assert [one.event for one in rest] == ["problem"]
+    assert rest[0].data["status"] == 401
 
 
 async def test_a_consumer_that_never_reads_is_hung_up_on(world: ApiWorld) -> None:

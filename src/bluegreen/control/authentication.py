@@ -64,6 +64,13 @@ class Authenticator:
         self._limit(token)
         return caller
 
+    def require_standing(self, caller: Caller) -> None:
+        """For an answer that lasts: raises Unauthenticated when the token was revoked, removed or expired meanwhile."""
+        token = self._tokens.find(caller.token_id)
+        if token is None:
+            raise Unauthenticated(f"authorization: the token '{caller.name}' is not known here any more")
+        admit(token, self._clock.now(), caller.door)
+
     def _failure(self) -> Unauthenticated | RateLimited:
         taken = rate_limit.take(self._failures, self._clock.monotonic(), rate=FAILURES_PER_SECOND, burst=FAILURE_BURST)
         self._failures = taken.bucket

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from bluegreen.control.gate import Gate
 from bluegreen.domain import rate_limit
 from bluegreen.domain.access import OWNER, Caller
 from bluegreen.domain.errors import AccessError, BluegreenError, Forbidden, Unauthenticated
-from bluegreen.interfaces.http.callers import CALLER, DOOR, PUBLIC_PATHS
+from bluegreen.interfaces.http.callers import CALLER, DOOR, PUBLIC_PATHS, STANDING
 from bluegreen.interfaces.http.limits import RequestCounts
 from bluegreen.interfaces.http.problems import send_problem
 from bluegreen.spec.configuration import ApiSettings
@@ -36,6 +37,10 @@ EXPOSED_HEADERS = "Location, Retry-After, Idempotency-Replayed, Mcp-Session-Id"
 class Authenticates(Protocol):
     def authenticate(self, authorization: str | None, door: str) -> Caller:
         """Raises Unauthenticated, RateLimited, StoreError."""
+        ...
+
+    def require_standing(self, caller: Caller) -> None:
+        """Raises Unauthenticated when the caller's token is over, StoreError."""
         ...
 
 
@@ -82,7 +87,8 @@ class _TokenDoor:
                 await self._preflight(origin, scope, receive, send)
                 return
             if path not in PUBLIC_PATHS:
-                scope[CALLER] = self._authenticator.authenticate(_header(scope, b"authorization"), door)
+                caller = self._authenticator.authenticate(_header(scope, b"authorization"), door)
+                scope |= {CALLER: caller, STANDING: partial(self._authenticator.require_standing, caller)}
         except BluegreenError as error:
             await self._refuse(error, scope, receive, send)
             return

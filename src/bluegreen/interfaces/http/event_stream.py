@@ -16,7 +16,7 @@ from bluegreen.control.schemas import to_json
 from bluegreen.domain.access import Caller
 from bluegreen.domain.errors import BluegreenError, RateLimited, UsageError
 from bluegreen.interfaces.http.arguments import QueryField, from_query, refuse_body
-from bluegreen.interfaces.http.callers import CLOSING, caller_of
+from bluegreen.interfaces.http.callers import CLOSING, caller_of, require_standing
 from bluegreen.interfaces.http.handler import until_gone
 from bluegreen.interfaces.http.limits import Limits, RequestCounts
 from bluegreen.interfaces.http.problems import Overloaded, problem_document
@@ -85,7 +85,7 @@ class EventStreams:
                 retry_after_seconds=ANNOUNCED_WAIT_SECONDS,
                 hint="Close one, or ask for the events without /stream",
             )
-        source = _Source(self._gate, request.path_params["deployment"], caller, after)
+        source = _Source(self._gate, request, caller, after)
         # The place is taken before anything is waited for; the stream gives it back when it ends.
         self._counts.begin_stream(caller.token_id)
         try:
@@ -114,15 +114,18 @@ def _after(request: Request) -> int:
 class _Source:
     """Asks for what came after the last event that was given."""
 
-    def __init__(self, gate: Gate, deployment: str, caller: Caller, after: int) -> None:
+    def __init__(self, gate: Gate, request: Request, caller: Caller, after: int) -> None:
         self._gate = gate
-        self._deployment = deployment
+        self._scope = request.scope
+        self._deployment = request.path_params["deployment"]
         self.caller = caller
         self._after = after
 
     async def next(self, wait_seconds: float) -> v.EventsView:
         arguments = {"deployment": self._deployment, "after": self._after, "wait_seconds": wait_seconds}
         found: v.EventsView = await self._gate.call("events", json.dumps(arguments).encode(), self.caller)
+        # What happened while it waited is not for a token that was revoked meanwhile.
+        require_standing(self._scope)
         if found.events:
             self._after = found.events[-1].sequence
         return found
