@@ -69,4 +69,4 @@ def test_a_pattern_without_wildcards_covers_itself_alone(name: str, other: str) 
 
 @given(st.integers(1, 25))
 def test_many_wildcards_do_not_take_for_ever(count: int) -> None:
-    assert not image_allowed("a" * 5000 + "b", ["*a" * count + "c"])
+    assert not image_allowed("a" * 380 + "b", ["*a" * count + "c"])

@@ -197,6 +197,40 @@ async def test_a_full_disk_under_the_audit_log_does_not_stand_between_a_person_a
         assert world.active_image() == "app:v1"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        ({"note": "x" * 1001}, "note: at most 1000"),
+        ({"image": "x" * 500_000}, "image: at most 384"),
+        ({"image": f"app:{'x' * 129}"}, "image: at most 384 characters, 128 of them in the tag"),
+        ({"overrides": {f"labels.a{number}": "x" for number in range(129)}}, "overrides: at most 128"),
+        ({"overrides": {"labels.a": "x" * 500_000}}, r"overrides\.labels\.a: at most"),
+    ],
+)
+async def test_what_is_kept_of_a_deployment_is_bounded(arguments: dict[str, Any], parameter: str) -> None:
+    async with World() as world:
+        await world.first_version()
+        tools = Tools(world, agent(Scope.DEPLOY))
+        with pytest.raises(UsageError, match=parameter) as refused:
+            await tools("deploy", **{"service": "app", "image": "app:v2", **arguments})
+        assert len(str(refused.value)) < 500
+        assert len((await tools("history", service="app"))["deployments"]) == 1
+
+
+@pytest.mark.parametrize("name", ["abort", "rollback"])
+async def test_no_reason_is_too_long_to_go_back_and_little_of_it_is_kept(name: str) -> None:
+    async with World() as world:
+        await world.first_version()
+        if name == "rollback":
+            await world.to_monitoring()
+        else:
+            await Tools(world, agent(Scope.DEPLOY))("deploy", service="app", image="app:v2")
+        await Tools(world)(name, service="app", reason="because " * 50_000)
+        await world.until(Phase.ROLLED_BACK if name == "rollback" else Phase.ABORTED)
+        assert world.active_image() == "app:v1"
+        assert len(repr(await Tools(world)("events", deployment=world.last("app").id))) < 50_000
+
+
 async def test_only_images_on_the_list_are_deployed() -> None:
     async with World() as world:
         await world.first_version()

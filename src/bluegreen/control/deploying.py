@@ -15,15 +15,34 @@ from bluegreen.control.watcher import ServiceWatcher
 from bluegreen.domain import events as e
 from bluegreen.domain.access import Scope, override_problem
 from bluegreen.domain.deployment import BEFORE_SWITCH, Deployment, Phase
-from bluegreen.domain.errors import Forbidden, IllegalEvent, Refused
+from bluegreen.domain.errors import Forbidden, IllegalEvent, Refused, UsageError
 from bluegreen.domain.strategy import steps_of
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 """No letters or digits that look like another: ids are read aloud at night."""
 
 
+LONGEST_TEXT = 1000
+"""Of a note or a reason: it stands in the log, in every list of deployments and in alerts."""
+MOST_OVERRIDES = 128
+LONGEST_OVERRIDE = 16_384
+
+
 def new_deployment_id(service: str) -> str:
     return f"{service}-{''.join(secrets.choice(ID_ALPHABET) for _ in range(6))}"
+
+
+def _check_sizes(request: r.DeployRequest) -> None:
+    """Raises UsageError: what is kept for good is bounded, whoever asks."""
+    if len(request.note) > LONGEST_TEXT:
+        raise UsageError(f"note: at most {LONGEST_TEXT} characters, got {len(request.note)}", hint="Shorten it")
+    if len(request.overrides) > MOST_OVERRIDES:
+        raise UsageError(f"overrides: at most {MOST_OVERRIDES}, got {len(request.overrides)}")
+    for key, value in request.overrides.items():
+        if len(key) + len(value) > LONGEST_OVERRIDE:
+            raise UsageError(
+                f"overrides.{key[:80]}: at most {LONGEST_OVERRIDE} characters, got {len(key) + len(value)}"
+            )
 
 
 def _refuse_if_busy(watcher: ServiceWatcher) -> None:
@@ -54,6 +73,7 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     service; look first with bluegreen_plan. Then follow it with bluegreen_status or bluegreen_events until its phase is
     completed, rolled_back, failed or aborted. Refused while another one is under way, and for the same image. Without
     the scope to switch it waits in awaiting_approval for a person (bluegreen approve)."""
+    _check_sizes(request)
     for key in request.overrides:
         if why := override_problem(key, fleet.caller):
             raise Forbidden(
@@ -152,7 +172,7 @@ async def abort(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
     """Ends a deployment that has not moved traffic yet: the new version is stopped, the running one was never touched.
     Once traffic has moved, use bluegreen_rollback."""
     deployment = _live(fleet, request.service)
-    event = e.AbortRequested(request.requested_by or fleet.caller.name, request.reason)
+    event = e.AbortRequested(request.requested_by or fleet.caller.name, request.reason[:LONGEST_TEXT])
     try:
         changed = await fleet.watcher(request.service).command(deployment.id, event)
     except IllegalEvent as error:
@@ -171,7 +191,8 @@ async def rollback(fleet: Fleet, request: r.ServiceRequest) -> v.RollbackView:
     if request.expires_at is not None and fleet.ports.clock.now() > request.expires_at:
         raise Refused("expires_at: this request is older than who asked was willing to wait; nothing was done")
     by = request.requested_by or fleet.caller.name
-    cause = request.reason or f"asked for by {by}"
+    # Cut rather than refused: no text is too long for a rollback.
+    cause = request.reason[:LONGEST_TEXT] or f"asked for by {by}"
     for deployment in reversed(list(watcher.live.values())):
         if deployment.phase in BEFORE_SWITCH:
             ended = await watcher.command(deployment.id, e.AbortRequested(by, cause))

@@ -33,6 +33,11 @@ class WorkloadState(StrEnum):
         return self in (WorkloadState.SUCCEEDED, WorkloadState.FAILED, WorkloadState.CANCELLED)
 
 
+LONGEST_IMAGE = 384
+LONGEST_TAG = 128
+"""As registries have it. The tag becomes a part of paths and of labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """`registry/inference-model:v2.0`, taken apart. A reference without a tag has the tag `latest`."""
@@ -42,10 +47,15 @@ class ImageReference:
 
     @classmethod
     def parse(cls, reference: str) -> ImageReference:
-        """Raises UsageError when the reference is empty or has characters that a path must not have."""
+        """Raises UsageError when the reference is empty, too long, or has characters that a path must not have."""
         head, _, last = reference.rpartition("/")
         name, _, tag = last.partition(":")
         allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@:/")
+        if len(reference) > LONGEST_IMAGE or len(tag) > LONGEST_TAG:
+            raise UsageError(
+                f"image: at most {LONGEST_IMAGE} characters, {LONGEST_TAG} of them in the tag, "
+                f"got {len(reference)} and {len(tag)}"
+            )
         if not name or not set(reference) <= allowed or ".." in reference:
             raise UsageError(
                 f"image: {reference!r} is not an image reference",
