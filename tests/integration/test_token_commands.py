@@ -16,7 +16,7 @@ from bluegreen.domain.access import Scope
 from bluegreen.domain.errors import Unauthenticated
 from bluegreen.domain.tokens import parse_text
 from bluegreen.interfaces.cli.app import GROUPS, PATHS, run
-from bluegreen.spec.paths import audit_log, token_file
+from bluegreen.spec.paths import audit_log, run_directory, token_file
 from bluegreen.stores.audit_reading import verify
 from bluegreen.stores.tokens import TokenFile
 from tests.integration.cli_support import bluegreen, write_configuration
@@ -69,6 +69,12 @@ def test_the_secret_is_nowhere_on_the_disk(config: Path) -> None:
     for path in (config.parent / "state").rglob("*"):
         assert presented.secret not in path.read_text(errors="replace"), path
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_whoever_asks_first_makes_a_state_directory_for_its_owner_alone(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    run_directory(state)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (state, *state.iterdir())} == {0o700}
 
 
 def test_json_has_everything_and_no_digest(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

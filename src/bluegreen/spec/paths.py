@@ -31,7 +31,9 @@ def run_directory(state_directory: Path) -> Path:
 
 def _private(directory: Path) -> Path:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode is for the last one alone, and whoever asks first makes the state directory too.
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
         problem = f"daemon.state_dir: {directory} can't be used: {error.strerror or error}"
