@@ -110,9 +110,8 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         await self.store.open()
         try:
-            await self._begin()
             doors = Doors(self.gate, self.configuration)
-            await doors.open()
+            await self._begin(doors)
             self.keeper.start()
             log.info("ready, listening on %s", self.configuration.router.listen)
             await self._stop.wait()
@@ -126,7 +125,7 @@ class Daemon:
             await self.prober.aclose()
             await self.store.close()
 
-    async def _begin(self) -> None:
+    async def _begin(self, doors: Doors) -> None:
         """A daemon that can't begin leaves things as it found them: a router it has just started goes again."""
         found_running = (await self.router.health()).alive
         await self.router.start(list(self.configuration.services.values()))
@@ -137,6 +136,7 @@ class Daemon:
             self.fleet.usage.start()
             self.fleet.metrics.start()
             self.fleet.rules.start()
+            await doors.open()
         except BaseException:
             await self.fleet.close()
             if not found_running:

@@ -62,6 +62,16 @@ def test_a_listen_port_that_is_taken_is_named_with_its_owner(new: System) -> Non
     new.up()
 
 
+def test_a_port_of_the_api_that_is_taken_leaves_no_router_behind(new: System) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        _replace(new, "[router]", f'[api]\nlisten = "127.0.0.1:{squatter.getsockname()[1]}"\n[router]')
+        assert "api.listen" in error_of(new.run("up"), 1)
+    assert new.processes() == []
+    new.up()
+
+
 @pytest.mark.parametrize("where", ["@directory@/bluegreen.toml/state", "/proc/bluegreen"])
 def test_a_state_directory_that_cannot_be_written_is_refused(new: System, where: str) -> None:
     """Also for root, whom permissions don't stop: below a file, and where no directories can be made."""
