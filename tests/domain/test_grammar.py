@@ -81,6 +81,8 @@ def test_every_refusal_of_the_page_is_one_and_says_why(sentence: str) -> None:
         ("status of all services", "status"),
         ("I'd like to promote api", "promote api"),
         ("hey, can you please deploy api v2 for me right away? thank you", "deploy api --image v2"),
+        ("pls roll back api right now, thx!", "rollback api"),
+        ("could you pls redeploy api v2?", "deploy api --image v2"),
         ("roll back api because it doesn't start", "rollback api --reason 'it doesn'\"'\"'t start'"),
         ("roll back api because of --force", "rollback api --reason force"),
         ("deploy localhost:5000/team/api:v2 to api", "deploy api --image localhost:5000/team/api:v2"),
@@ -111,6 +113,14 @@ def test_the_side_that_was_named_is_told() -> None:
         found = understand(sentence, SERVICES)
         assert isinstance(found, Understood)
         assert found.side == side
+
+
+@pytest.mark.parametrize("side", ["blue", "green"])
+@pytest.mark.parametrize("sentence", ["let {} of api have the traffic", "give {} all the traffic of api"])
+def test_a_side_within_the_verb_is_told_too(sentence: str, side: str) -> None:
+    found = understand(sentence.format(side), SERVICES)
+    assert isinstance(found, Understood)
+    assert (found.operation, found.side) == ("promote", side)
 
 
 def test_words_that_change_nothing_are_told_when_it_only_looks() -> None:
@@ -152,6 +162,14 @@ def test_a_word_of_an_unknown_service_is_not_ignored() -> None:
         ("cancel api & deploy v2", "more than one thing"),
         ("roll back api. Then deploy v3.", "more than one thing"),
         ("Déployer api v2", ""),
+        ("thanks for the rollback of api", "thanks"),
+        ("thank you very much for the deploy of api v2", "thanks"),
+        ("roll back api because of errors?", "question"),
+        ("deploy api v2 because errors went up (ok?)", "question"),
+        ("redeploy api", "which version"),
+        ("deploy api again", "which version"),
+        ("update on api", "which version"),
+        ("upgrade api", "which version"),
         ("Bitte api auf v2 aktualisieren", ""),
     ],
 )
@@ -238,6 +256,19 @@ def test_one_strange_word_is_enough(data: st.DataObject, sentence: str, word: st
 )
 def test_two_commands_are_neither_done(sentence: str, joint: str, second: str) -> None:
     assert not changes(sentence.rstrip("?!. ") + joint + second)
+
+
+@given(st.sampled_from(CHANGES), st.sampled_from(["?", "?!", " ?", "?)"]))
+def test_what_may_be_a_question_changes_nothing(sentence: str, mark: str) -> None:
+    asked = re.sub(r",? ?\b(please|kindly)\b,?", "", sentence).rstrip("?!. ")
+    assert not changes(asked + mark)
+
+
+@given(st.sampled_from(CHANGES), st.sampled_from(["can you", "could you", "would you", "will you"]))
+def test_whoever_asks_us_to_must_say_please(sentence: str, asking: str) -> None:
+    if not re.match("i |we |could|please", sentence.lower()):
+        assert not changes(f"{asking} {sentence}")
+        assert changes(f"{asking} please {sentence}")
 
 
 @given(st.data(), st.sampled_from(CHANGES), st.sampled_from("\x00\x07\x1b\x7f\x9b\u202e\u200b\u2028\n\t"))

@@ -17,6 +17,7 @@ from bluegreen.control.gate import parse
 from bluegreen.control.operations import OPERATIONS
 from bluegreen.domain.errors import Refused
 from bluegreen.domain.grammar import Understood, understand
+from bluegreen.domain.model import Resources
 from bluegreen.interfaces.cli.app import build
 from tests.integration.cli_support import (
     bluegreen,
@@ -194,3 +195,16 @@ def test_terminal_control_in_a_sentence_is_not_repeated(config: Path) -> None:
         result = bluegreen(config, "ask", "deploy shop v2\x1b[2J", "--yes")
     assert result.returncode == 2
     assert "\x1b" not in result.stderr
+
+
+def test_who_is_asked_about_a_deployment_is_told_the_image(config: Path) -> None:
+    walk = good_walk().answers()
+    plan = v.PlanView("shop", "registry/shop:v1", "blue-green", True, (), (), (), "green", 1, Resources())
+    with fake_daemon(config, **walk, plan=plan) as daemon:
+        terminal = on_a_terminal(config, "ask", "deploy shop")
+        terminal.expect_exact("brings registry/shop:v1, the configured image")
+        terminal.expect_exact("Do it? [y/N] ")
+        terminal.sendline("n")
+        terminal.expect(pexpect.EOF)
+    assert daemon.asked("plan")[0]["service"] == "shop"
+    assert daemon.asked("deploy") == []

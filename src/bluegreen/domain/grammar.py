@@ -13,7 +13,16 @@ from typing import Any
 
 from bluegreen.domain import grammar_phrases as g
 from bluegreen.domain.errors import UsageError
-from bluegreen.domain.grammar_checks import MENTIONS, Reading, left_over, negation, one_thing_now, second_command, wrong
+from bluegreen.domain.grammar_checks import (
+    MENTIONS,
+    Reading,
+    left_over,
+    negation,
+    no_order,
+    one_thing_now,
+    second_command,
+    wrong,
+)
 from bluegreen.domain.grammar_command import command_words
 from bluegreen.domain.grammar_options import take_options
 from bluegreen.domain.grammar_reason import split_reason
@@ -103,22 +112,23 @@ def _understand(sentence: str, services: Sequence[str]) -> Understood | NotUnder
     words.drop(BREAK)
     words.tag_versions(g.RESERVED)
     problem = _read_action(reading) or _read_rest(reading) or one_thing_now(reading, asked) or wrong(reading)
-    problem = problem or left_over(reading)
+    marked = "?" in rest or sentence.rstrip(_CLOSING).endswith("?")
+    problem = problem or left_over(reading) or no_order(reading, asked, marked)
     if problem:
         return _not(reading, problem)
     return _result(reading)
 
 
 _SERVICE_WORD_BESIDE = g.phrase(r"service(?= <s>)")
+_CLOSING = "!. \"')”’»"
 
 
 def _read_action(reading: Reading) -> str:
     words = reading.words
-    taken = ""
     for operation, pattern in g.ACTIONS:
         match = words.take(pattern)
         if match is not None:
-            reading.operation, taken = operation, match.group()
+            reading.operation, reading.action = operation, match.group().strip()
             reading.count = next((group for group in match.groups() if group and _is_number(group)), "")
             break
     else:
@@ -126,7 +136,7 @@ def _read_action(reading: Reading) -> str:
         meant = f"; did you mean {near!r}?" if near else ""
         return f"there is no action in it that I know{meant}"
     if reading.operation in ("deploy", "plan"):
-        reading.options = take_options(words, taken)
+        reading.options = take_options(words, reading.action)
     return ""
 
 
@@ -138,7 +148,8 @@ def _read_rest(reading: Reading) -> str:
     """Objects of the action, the side, the count, and which service it is about."""
     words, operation = reading.words, reading.operation
     if operation in ("promote", "rollback", "logs"):
-        sides = {match.group(1) for match in words.take_all(g.SIDE)}
+        # The verb may hold it: `give green the traffic`.
+        sides = {*g.COLOR.findall(reading.action), *(match.group(1) for match in words.take_all(g.SIDE))}
         if len(sides) > 1:
             return "it names both blue and green"
         reading.side = next(iter(sides), "")

@@ -29,6 +29,8 @@ class Reading:
     services: Sequence[str]
     reason: str = ""
     operation: str = ""
+    action: str = ""
+    """The words of the verb."""
     options: Options = field(default_factory=Options)
     side: str = ""
     count: str = ""
@@ -74,6 +76,19 @@ def one_thing_now(reading: Reading, asked: tuple[str, ...]) -> str:
     return ""
 
 
+def no_order(reading: Reading, asked: tuple[str, ...], marked: bool) -> str:
+    """A question or thanks, about a change. `marked`: there is a question mark. `roll back api?` may mean either, and
+    only who says please certainly wants it done."""
+    text = " ".join(asked)
+    if not reading.changes:
+        return ""
+    if g.THANKS.search(text):
+        return "it gives thanks for something, and orders nothing"
+    if (marked or g.ASKED_OF_US.search(text)) and not g.BEGGING.intersection(asked):
+        return "it may be a question or an order; give it as an order, without asking, or say please"
+    return ""
+
+
 def wrong(reading: Reading) -> str:
     """What contradicts the operation."""
     words, operation = reading.words, reading.operation
@@ -88,6 +103,8 @@ def wrong(reading: Reading) -> str:
             return "a digest needs its repository before it: registry/name@sha256:…"
         if len(words.versions) > 1:
             return f"it names more than one version: {' and '.join(words.versions)}"
+        if not words.versions and (reading.options.force or g.NEWER.search(reading.action)):
+            return "it does not say which version; write it out, such as v2.0"
     elif words.versions and operation in _WITHOUT_VERSION:
         return f"it names the version {words.versions[0]}; {_WITHOUT_VERSION[operation]}"
     return ""

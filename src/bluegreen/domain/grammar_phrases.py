@@ -154,11 +154,12 @@ OBJECTS: dict[str, tuple[re.Pattern[str], ...]] = {
 """What an action may be applied to, in so many words; it means nothing more."""
 
 SIDE = phrase(r"(?:(?:to|of|from|on) )?(blue|green)(?: (?:side|slot|version|one|workload))?")
+COLOR = phrase(r"(blue|green)")
 LIMIT = phrase(rf"(?:last|latest|newest|recent) {NUMBER}(?: (?:deployments|releases|rollouts|ones))?")
 LINES = phrase(rf"(?:last |latest )?{NUMBER} lines")
 SERVICE_WORD = phrase(r"(?:service )?<s>(?: service)?")
 
-DROPPED = word_set("the a an please kindly just thanks now immediately asap quickly")
+DROPPED = word_set("the a an please pls plz kindly just thanks thx now immediately asap quickly")
 POLITE = tuple(
     phrase(pattern)
     for pattern in (
@@ -167,9 +168,14 @@ POLITE = tuple(
         r"^(?:i|we) (?:want|need|would like|'d like)(?: you)? to|^(?:i'd|we'd) like(?: you)? to",
         r"^(?:let's|lets|let us)(?= )",
         r"^go ahead and|^it's time to|^time to|^be so kind and",
-        r"thank you(?: very much)?|many thanks|right now|right away|at once|for (?:me|us)",
+        r"thank you(?: very much)?|many thanks|right away|right|at once|for (?:me|us)",
     )
 )
+BEGGING = word_set("please pls plz kindly")
+ASKED_OF_US = phrase(r"(?:can|could|would|will) you")
+THANKS = phrase(r"(?:thanks|thx|thank you)(?: very much| a lot| so much)? (?:for|to)")
+NEWER = re.compile(r"redeploy|upgrad|updat|releas")
+"""Verbs that mean a certain version: without one they would bring the configured image, perhaps an older one."""
 FILLERS = word_set("of to for on in at with using it its our my me us by service")
 READING_FILLERS = word_set(
     "show list give see get print display tell is are was were be been do does did i we you what's what how can could "

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
-from bluegreen.domain.errors import DaemonUnreachable, Refused, UsageError
+from bluegreen.domain.errors import BluegreenError, DaemonUnreachable, Refused, UsageError
 from bluegreen.domain.grammar import NotUnderstood, Understood, understand
 from bluegreen.interfaces.cli import options as o
 from bluegreen.interfaces.cli.client import DaemonClient
@@ -74,6 +74,8 @@ def _carry_out(client: DaemonClient, found: Understood, *, yes: bool, as_json: b
         note(printable(f"not used: {', '.join(found.unused)}"))
     if found.changes:
         _require_side(client, found)
+        if found.operation == "deploy" and not yes:
+            _tell_image(client, found)
         if not yes and (as_json or not is_interactive()):
             raise UsageError(
                 "--yes: this changes something, and there is nobody to ask here; nothing was changed",
@@ -87,6 +89,18 @@ def _carry_out(client: DaemonClient, found: Understood, *, yes: bool, as_json: b
 
     more = ["--config", str(client.config_path), *(["--json"] if as_json else [])]
     return run([*found.words, *more, *(["--yes"] if found.operation == "deploy" else [])])
+
+
+def _tell_image(client: DaemonClient, found: Understood) -> None:
+    """What the person is about to say yes to: a sentence has no image or a bare tag mostly. A plan that is refused
+    says nothing here; the deployment will be refused with the same words."""
+    fields = {name: value for name, value in found.arguments.items() if name != "note"}
+    try:
+        plan = client.call("plan", r.PlanRequest(**fields), v.PlanView)
+    except BluegreenError:
+        return
+    configured = "" if "image" in found.arguments else ", the configured image"
+    note(printable(f"  brings {plan.image}{configured}"))
 
 
 def _require_side(client: DaemonClient, found: Understood) -> None:
