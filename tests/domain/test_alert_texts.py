@@ -35,6 +35,16 @@ def test_each_ending(ending: Phase, name: str, severity: str, command: str) -> N
         assert alert.cause == DEPLOYMENT.cause
 
 
+def test_a_rollback_says_what_has_the_traffic_now() -> None:
+    message = ending_alert(replace(DEPLOYMENT, ending=Phase.ROLLED_BACK)).message
+    assert f"rolled back from {DEPLOYMENT.image} to {BLUE.image}: 12 of 100" in message
+
+
+def test_a_completed_deployment_says_why_it_was_accepted() -> None:
+    alert = ending_alert(replace(DEPLOYMENT, ending=Phase.COMPLETED, cause="", verdict="0 of 33 requests failed"))
+    assert alert.cause == "0 of 33 requests failed"
+
+
 def test_the_way_back_is_offered_as_long_as_there_is_one() -> None:
     watched = replace(DEPLOYMENT, phase=Phase.MONITORING)
     assert needs_attention(watched, "it fails", topic="a").next_command == "bluegreen rollback app"

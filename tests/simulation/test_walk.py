@@ -78,6 +78,30 @@ async def test_silence_holds_and_a_person_may_accept() -> None:
         await world.until(Phase.COMPLETED)
 
 
+async def test_people_are_told_once_when_it_goes_on_holding() -> None:
+    def told() -> list[str]:
+        return [alert.message for alert in world.alerts.alerts if alert.name == "deploy-needs-attention"]
+
+    async with World() as world:
+        await world.first_version()
+        deployment = await world.to_monitoring()
+        watched = world.fleet.specs["app"].policy.monitor_seconds
+        await world.clock.advance(watched * 1.5)
+        assert "holding" in world.fleet.watchers["app"].reasons[deployment.id]
+        assert told() == []
+        await world.clock.advance(watched * 20)
+        (message,) = told()
+        assert "bluegreen promote app" in message
+        assert "bluegreen rollback app" in message
+        assert world.last().attention
+        world.serve("app:v2", requests=100)
+        passed = await world.until(Phase.RETAINING)
+        assert passed.attention == ""
+        ended = await world.until(Phase.COMPLETED)
+        assert world.alerts.alerts[-1].cause == ended.verdict
+        assert "0 of 100 requests" in ended.verdict
+
+
 async def test_a_router_whose_counters_cannot_be_read_never_promotes() -> None:
     async with World() as world:
         await world.first_version()

@@ -20,7 +20,9 @@ def ending_alert(d: Deployment) -> RaiseAlert:
         case Phase.COMPLETED:
             return _alert(d, COMPLETE, "info", f"{d.service} runs {d.image}", f"bluegreen status {d.service}")
         case Phase.ROLLED_BACK:
-            return _alert(d, ROLLBACK, "warning", f"{d.service} was rolled back from {d.image}: {d.cause}", details)
+            target = f" to {d.blue.image}" if d.blue is not None else ""
+            text = f"{d.service} was rolled back from {d.image}{target}: {d.cause}"
+            return _alert(d, ROLLBACK, "warning", text, details)
         case Phase.ABORTED:
             return _alert(d, ABORTED, "info", f"{d.service}: deployment of {d.image} aborted: {d.cause}", details)
         case _:
@@ -55,7 +57,7 @@ def _alert(d: Deployment, name: str, severity: str, text: str, command: str) -> 
         severity,
         _with_command(text, command),
         version=version_of(d),
-        cause=d.cause,
+        cause=d.verdict if d.ending is Phase.COMPLETED else d.cause,
         next_command=command,
     )
 

@@ -122,6 +122,8 @@ class Deployment:
     accepted: bool = False
     cause: str = ""
     attention: str = ""
+    verdict: str = ""
+    """Why monitoring passed."""
     ending: Phase = Phase.COMPLETED
     ended_at: float | None = None
     blue_healthy_after_rollback: bool | None = None
@@ -221,6 +223,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
             return replace(d, step_index=d.step_index + 1)
         case e.Verified() | e.ApprovalNeeded():
             return replace(d, verified=True)
+        case e.MonitoringPassed():
+            return replace(d, verdict=event.verdict, attention="")
         case e.Promoted():
             return replace(d, accepted=d.phase is Phase.MONITORING)
         case e.DeploymentFailing():

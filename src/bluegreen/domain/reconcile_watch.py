@@ -84,18 +84,23 @@ def _undecided(
     """The time to watch is over and the numbers do not tell. Never promoted for silence of what measures: only when
     the service's owner said so, the counters can be read, and what little came was good."""
     policy, reason = spec.policy, verdict_of(measurements).reason
-    if seen.elapsed_seconds >= policy.monitor_seconds + policy.inconclusive_seconds:
+    over_seconds = seen.elapsed_seconds - policy.monitor_seconds
+    if over_seconds >= policy.inconclusive_seconds:
         if policy.on_inconclusive == "rollback" and _way_back(d.blue, seen):
             cause = f"the numbers did not tell in time: {reason}"
             return Plan(cause, events=(e.RollbackRequested(cause, "bluegreen", True, measurements),))
         if policy.on_inconclusive == "promote" and only_too_quiet(measurements):
             return _passed(d, f"promoted without enough traffic, as on_inconclusive says: {reason}", measurements)
     judged = d.green.label if d.green else "the new version"
-    return Plan(
+    holding = (
         f"holding: {reason}. Accept {judged} with: bluegreen promote {d.service}; "
-        f"or go back with: bluegreen rollback {d.service}",
-        actions=sync,
+        f"or go back with: bluegreen rollback {d.service}"
     )
+    if over_seconds < max(policy.monitor_seconds, policy.inconclusive_seconds):
+        # Requests that are a little late are no reason to wake people.
+        return Plan(holding, actions=sync)
+    summary = "monitoring can't tell whether the new version is good, so nothing goes on by itself"
+    return _attention(d, summary, holding, sync, way_back=_way_back(d.blue, seen))
 
 
 def _healthy(d: Deployment, seen: Observation) -> bool:
