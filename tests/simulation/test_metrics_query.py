@@ -310,6 +310,9 @@ async def test_an_unknown_id_offers_the_nearest_and_an_unknown_metric_the_list()
         with pytest.raises(UsageError) as caught_metric:
             await ask(world, "eror_rate")
         assert "request_error_rate" in caught_metric.value.hint and "restarts" in caught_metric.value.hint
+        with pytest.raises(UsageError) as caught_stranger:
+            await ask(world, "nothing-like-it")
+        assert caught_stranger.value.hint.count("restarts") == 1
 
 
 async def test_who_is_limited_to_services_sees_only_those() -> None:
