@@ -16,6 +16,7 @@ from tests.support.gate import RecordingAudit
 
 SIX = {"workload_submit", "workload_get", "workload_list", "workload_stop", "metrics_query", "alert_create"}
 COMMANDS_OF_NO_OPERATION = {
+    "metrics": "several metrics_query side by side, for people",
     "ask": "a conversation: shows the operation it understood and runs that",
     "up": "starts the daemon that has the operations",
     "down": "ends it: operation shutdown, for the owner alone",

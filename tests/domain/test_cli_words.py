@@ -24,6 +24,7 @@ from bluegreen.interfaces.cli.daemon_process import last_error
 from bluegreen.interfaces.cli.decoding import decode
 from bluegreen.interfaces.cli.doctor import Finding
 from bluegreen.interfaces.cli.location import command_line, state_directory_of
+from bluegreen.interfaces.cli.metric_series import MetricChart, MetricSeries, SwitchMark
 from bluegreen.interfaces.cli.output import duration, printable, share
 from bluegreen.interfaces.cli.sentences import Timeline, sentence
 from bluegreen.spec.loading import load
@@ -177,7 +178,7 @@ def test_docs_cli_is_written_from_the_commands() -> None:
 
 def test_docs_json_describes_every_field_of_every_view() -> None:
     written = (DOCS / "json.md").read_text()
-    for view in [*VIEWS, Finding, Resources]:
+    for view in [*VIEWS, Finding, Resources, MetricChart, MetricSeries, SwitchMark]:
         section = written.partition(f"\n## {view.__name__}\n")[2].partition("\n## ")[0]
         described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         assert described == [field.name for field in dataclasses.fields(view)], view.__name__

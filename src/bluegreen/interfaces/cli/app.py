@@ -34,11 +34,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Commands with a word in common: `bluegreen token create`. `commands` maps each to its function in the module."""
+    """Commands with a word in common: `bluegreen token create`. `commands` maps each to its function in the module;
+    `default` is the function of the word alone, when it is a command too."""
 
     help: str
     module: str
     commands: Mapping[str, str]
+    default: str = ""
 
 
 GROUPS: dict[str, Group] = {
@@ -47,7 +49,9 @@ GROUPS: dict[str, Group] = {
         "workload_commands",
         {"submit": "submit", "get": "get", "list": "list_", "stop": "stop", "scale": "scale", "logs": "logs"},
     ),
-    "metrics": Group("Health and traffic over time.", "metric_commands", {"query": "query"}),
+    "metrics": Group(
+        "Health, traffic and use of the machine over time.", "metric_commands", {"query": "query"}, default="show"
+    ),
     "alert": Group(
         "Tell people something, now or when a condition holds; see what they were told.",
         "alert_commands",
@@ -68,14 +72,18 @@ NAMES = (*(name for names in COMMANDS.values() for name in names), *GROUPS)
 """Every first word."""
 PATHS: tuple[tuple[str, ...], ...] = (
     *((name,) for names in COMMANDS.values() for name in names),
-    *((name, command) for name, group in GROUPS.items() for command in group.commands),
+    *(
+        path
+        for name, group in GROUPS.items()
+        for path in ([(name,)] if group.default else []) + [(name, command) for command in group.commands]
+    ),
 )
 """Every command, as the words that it takes to type it."""
 
 
-def build(*, load_all: bool = True) -> App:
-    """The whole command line. Without `load_all` a module is loaded when one of its commands is typed, which is
-    quicker, but then the help page has no summaries."""
+def build(*, load_all: bool = True, typed: str = "") -> App:
+    """The whole command line. Without `load_all` a module is loaded when one of its commands is typed (`typed` is the
+    first word), which is quicker, but then the help page has no summaries."""
     app = App(
         name="bluegreen",
         help="Zero-downtime deployments: start green beside blue, prove it, move all traffic in one instant, and back.",
@@ -89,7 +97,10 @@ def build(*, load_all: bool = True) -> App:
             command = getattr(import_module(path), name) if load_all else f"{path}:{name}"
             app.command(command, name=name, sort_key=NAMES.index(name))
     for name, group in GROUPS.items():
-        app.command(_group(name, group, load_all=load_all))
+        made = _group(name, group, load_all=load_all)
+        if group.default and (load_all or typed == name):
+            made.default(getattr(import_module(f"{__package__}.{group.module}"), group.default))
+        app.command(made)
     return app
 
 
@@ -109,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # A ✓ must not stop a rollback on an ASCII terminal.
     tokens = _command_first(arguments)
     try:
-        app = build(load_all=not _command_of(tokens))
+        app = build(load_all=not _command_of(tokens), typed=tokens[0] if tokens else "")
         result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(result or 0)
@@ -147,7 +158,7 @@ def _command_first(arguments: Sequence[str]) -> list[str]:
 
 def _command_of(tokens: Sequence[str]) -> tuple[str, ...]:
     """The words of the command that was typed, () when there is no such command."""
-    return next((path for path in PATHS if tuple(tokens[: len(path)]) == path), ())
+    return max((path for path in PATHS if tuple(tokens[: len(path)]) == path), key=len, default=())
 
 
 def _wrong_usage(error: CycloptsError, tokens: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cyclopts.completion import CompletionContext
 
 
-def _known_services(context: CompletionContext) -> list[str]:
+def known_services(context: CompletionContext) -> list[str]:
     given = context.get("--config")
     path = given.value if given is not None and isinstance(given.value, Path) else default_config()
     try:
@@ -27,9 +27,9 @@ def _known_services(context: CompletionContext) -> list[str]:
 
 SERVICE_HELP = "Name of the service."
 
-Service = Annotated[str, Parameter(help=SERVICE_HELP, completer=_known_services)]
+Service = Annotated[str, Parameter(help=SERVICE_HELP, completer=known_services)]
 OptionalService = Annotated[
-    str | None, Parameter(help="Name of the service; all of them without it.", completer=_known_services)
+    str | None, Parameter(help="Name of the service; all of them without it.", completer=known_services)
 ]
 Config = Annotated[
     Path,
