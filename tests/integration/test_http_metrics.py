@@ -18,7 +18,7 @@ from bluegreen.domain.errors import RouterError
 from bluegreen.domain.latency import EDGES_MILLISECONDS
 from bluegreen.domain.model import SlotTraffic
 from bluegreen.domain.usage import GpuUsage, Usage
-from bluegreen.interfaces.http.prometheus import Family, render
+from bluegreen.interfaces.http.prometheus import Family, label_text, render
 from tests.integration.api_support import ApiWorld
 
 COUNTED = SlotTraffic(
@@ -180,9 +180,9 @@ def test_whatever_the_labels_and_numbers_are_the_client_library_reads_them_back(
     labels: dict[str, str], counts: list[int], number: float
 ) -> None:
     gauge = Family("a_gauge", "gauge", "A text with \\ and\na second line.")
-    gauge.add(number, **labels)
+    gauge.add(number, label_text(**labels))
     histogram = Family("a_histogram", "histogram", "Counts.")
-    histogram.add_histogram([edge / 1000 for edge in EDGES_MILLISECONDS], counts, **labels)
+    histogram.add_histogram([edge / 1000 for edge in EDGES_MILLISECONDS], counts, label_text(**labels))
     families = {family.name: family for family in text_string_to_metric_families(render([gauge, histogram]))}
     (sample,) = families["a_gauge"].samples
     assert sample.value == number or math.isnan(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from bluegreen.domain.errors import RuntimeFailure
-from bluegreen.domain.usage import Usage
+from bluegreen.domain.usage import GpuUsage, Usage
 from bluegreen.runtimes.fake import FakeRuntime
 from tests.simulation.world import World
 
@@ -54,3 +54,31 @@ async def test_a_workload_that_was_stopped_has_none() -> None:
         await world.runtime.stop(status.workload.id)
         await world.clock.advance(6)
         assert world.fleet.usage.reading(status.workload.id) is None
+
+
+async def test_a_reading_is_told_once_and_what_was_consumed_from_the_second_on() -> None:
+    async with World() as world:
+        await world.first_version()
+        workload = world.last().green
+        assert workload is not None
+        usage = world.fleet.usage
+        assert usage.news(workload.id) == {}
+        world.runtime.usages[workload.id] = Usage(
+            12.5, 2**30, (GpuUsage(0, 0.5, 100, 60.0), GpuUsage(1, 1.0, 200, 70.0))
+        )
+        await usage.look()
+        levels = {"memory_bytes": 2**30, "gpu_memory_bytes": 300, "gpu_celsius": 70.0, "gpus": 2, "gpus_busy": 1.5}
+        first = usage.news(workload.id)
+        assert first.pop("age_seconds") > 0
+        assert first == levels
+        assert usage.news(workload.id) == {}
+        await world.clock.advance(4)
+        world.runtime.usages[workload.id] = Usage(18.5, 2**30)
+        await usage.look()
+        second = usage.news(workload.id)
+        assert (second["cpu_seconds"], second["usage_seconds"]) == (6.0, 4.0)
+        assert "gpus" not in second
+        await world.clock.advance(4)
+        world.runtime.usages[workload.id] = Usage(0.5, 2**30)
+        await usage.look()
+        assert "cpu_seconds" not in usage.news(workload.id)

@@ -25,6 +25,8 @@ class UsageReading:
     at: float
     """Monotonic."""
     usage: Usage
+    age_seconds: float
+    """Since the workload was started."""
 
 
 class UsageWatch:
@@ -35,6 +37,8 @@ class UsageWatch:
         self._runtime = runtime
         self._clock = clock
         self._readings: dict[str, UsageReading] = {}
+        self._told: dict[str, UsageReading] = {}
+        """What `news` last told of each workload."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,10 +59,27 @@ class UsageWatch:
 
     async def look(self) -> None:
         """Asks now. Raises what the runtime raises."""
-        watched = [workload_id for observer in self._observers.values() for workload_id in observer.monitors]
-        asked_at = self._clock.monotonic()
+        watched = {
+            workload_id: monitor.status.created_at
+            for observer in self._observers.values()
+            for workload_id, monitor in observer.monitors.items()
+            if monitor.status is not None
+        }
+        asked_at, now = self._clock.monotonic(), self._clock.now()
         usages = await self._runtime.usage(watched) if watched else {}
-        self._readings = {known: UsageReading(asked_at, usage) for known, usage in usages.items()}
+        self._readings = {
+            known: UsageReading(asked_at, usage, max(0.0, now - watched[known])) for known, usage in usages.items()
+        }
+        self._told = {known: told for known, told in self._told.items() if known in self._readings}
+
+    def news(self, workload_id: str) -> dict[str, float]:
+        """The newest reading as columns of a sample (domain/columns.py), once: a sample for which there is no newer one
+        says nothing of the machine. What was consumed is told from the second reading on, with the time it took."""
+        reading, before = self._readings.get(workload_id), self._told.get(workload_id)
+        if reading is None or reading is before:
+            return {}
+        self._told[workload_id] = reading
+        return columns_of(reading, before)
 
     async def _run(self) -> None:
         while True:
@@ -69,3 +90,20 @@ class UsageWatch:
             except Exception:
                 log.exception("reading what the workloads use failed")
             await self._clock.sleep(USAGE_SECONDS)
+
+
+def columns_of(reading: UsageReading, before: UsageReading | None) -> dict[str, float]:
+    usage = reading.usage
+    known: dict[str, float | None] = {
+        "memory_bytes": usage.memory_bytes,
+        "gpu_memory_bytes": usage.gpu_memory_bytes,
+        "gpu_celsius": usage.gpu_temperature_celsius,
+        "age_seconds": reading.age_seconds,
+    }
+    busy = [gpu.utilization for gpu in usage.gpus if gpu.utilization is not None]
+    if busy:
+        known |= {"gpus": len(busy), "gpus_busy": sum(busy)}
+    # Less than before: the runtime began to count anew, and when what it says was consumed nobody knows.
+    if before is not None and usage.cpu_seconds >= before.usage.cpu_seconds and reading.at > before.at:
+        known |= {"usage_seconds": reading.at - before.at, "cpu_seconds": usage.cpu_seconds - before.usage.cpu_seconds}
+    return {name: float(value) for name, value in known.items() if value is not None}

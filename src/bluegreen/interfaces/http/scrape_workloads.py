@@ -10,14 +10,14 @@ from bluegreen.domain.health import Health
 from bluegreen.domain.latency import EDGES_MILLISECONDS
 from bluegreen.domain.model import SlotTraffic, Workload
 from bluegreen.domain.usage import Usage
-from bluegreen.interfaces.http.prometheus import Family
+from bluegreen.interfaces.http.prometheus import Family, label_text
 
 EDGES_SECONDS = tuple(edge / 1000 for edge in EDGES_MILLISECONDS)
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 NO_SUM = "The router counts requests per bucket, not their time, so there is no _sum; quantiles need none."
 
-Labels = dict[str, str]
-"""service, slot, version and workload."""
+STATUS_LABELS = tuple(label_text(status=status) for status in STATUS_CLASSES)
+PASSED, FAILED = label_text(result="passed"), label_text(result="failed")
 
 
 class WorkloadFamilies:
@@ -64,7 +64,7 @@ class WorkloadFamilies:
         """Everything that runs for this service. Counters that were read before `fresh_since` (monotonic) are old."""
         for workload, _ in fleet.watchers[service].held():
             labels = _labels(workload)
-            self.replicas.add(workload.replicas, **labels)
+            self.replicas.add(workload.replicas, labels)
             monitor = fleet.observers[service].monitors.get(workload.id)
             if monitor is None:
                 continue
@@ -74,50 +74,47 @@ class WorkloadFamilies:
             if (reading := fleet.usage.reading(workload.id)) is not None:
                 self._add_usage(reading.usage, labels)
 
-    def _add_health(self, monitor: WorkloadMonitor, labels: Labels) -> None:
+    def _add_health(self, monitor: WorkloadMonitor, labels: str) -> None:
         replicas = monitor.health.replicas
         failed = sum(replica.failures for replica in replicas)
-        self.checks.add(sum(replica.checks for replica in replicas) - failed, **labels, result="passed")
-        self.checks.add(failed, **labels, result="failed")
+        self.checks.add(sum(replica.checks for replica in replicas) - failed, labels, PASSED)
+        self.checks.add(failed, labels, FAILED)
         if (verdict := monitor.health.verdict) is not Health.UNKNOWN:
-            self.healthy.add(float(verdict is Health.HEALTHY), **labels)
+            self.healthy.add(float(verdict is Health.HEALTHY), labels)
         if monitor.status is not None:
-            self.restarts.add(monitor.status.restarts, **labels)
-            self.started.add(monitor.status.created_at, **labels)
+            self.restarts.add(monitor.status.restarts, labels)
+            self.started.add(monitor.status.created_at, labels)
 
-    def _add_traffic(self, counted: SlotTraffic, labels: Labels) -> None:
-        self.requests.add(counted.requests, **labels)
-        self.errors.add(counted.errors, **labels)
-        self.connection_errors.add(counted.connection_errors, **labels)
-        self.aborted.add(counted.aborted, **labels)
-        self.retries.add(counted.retries, **labels)
-        self.in_flight.add(counted.in_flight, **labels)
-        for status, count in zip(STATUS_CLASSES, counted.statuses, strict=False):
-            self.responses.add(count, **labels, status=status)
+    def _add_traffic(self, counted: SlotTraffic, labels: str) -> None:
+        self.requests.add(counted.requests, labels)
+        self.errors.add(counted.errors, labels)
+        self.connection_errors.add(counted.connection_errors, labels)
+        self.aborted.add(counted.aborted, labels)
+        self.retries.add(counted.retries, labels)
+        self.in_flight.add(counted.in_flight, labels)
+        for status, count in zip(STATUS_LABELS, counted.statuses, strict=False):
+            self.responses.add(count, labels, status)
         if counted.latency:
-            self.duration.add_histogram(EDGES_SECONDS, counted.latency, **labels)
+            self.duration.add_histogram(EDGES_SECONDS, counted.latency, labels)
 
-    def _add_usage(self, usage: Usage, labels: Labels) -> None:
-        self.cpu.add(usage.cpu_seconds, **labels)
-        self.memory.add(usage.memory_bytes, **labels)
+    def _add_usage(self, usage: Usage, labels: str) -> None:
+        self.cpu.add(usage.cpu_seconds, labels)
+        self.memory.add(usage.memory_bytes, labels)
         for gpu in usage.gpus:
-            device = {**labels, "gpu": str(gpu.index)}
+            device = label_text(gpu=str(gpu.index))
             for family, value in (
                 (self.gpu_utilization, gpu.utilization),
                 (self.gpu_memory, gpu.memory_bytes),
                 (self.gpu_temperature, gpu.temperature_celsius),
             ):
                 if value is not None:
-                    family.add(value, **device)
+                    family.add(value, labels, device)
 
 
-def _labels(workload: Workload) -> Labels:
-    return {
-        "service": workload.service,
-        "slot": str(workload.color),
-        "version": workload.version,
-        "workload": workload.id,
-    }
+def _labels(workload: Workload) -> str:
+    return label_text(
+        service=workload.service, slot=str(workload.color), version=workload.version, workload=workload.id
+    )
 
 
 def _traffic(fleet: Fleet, monitor: WorkloadMonitor, fresh_since: float) -> SlotTraffic | None:
