@@ -39,6 +39,7 @@ from bluegreen.spec.configuration import Configuration
 from bluegreen.spec.loading import load
 from bluegreen.spec.paths import audit_log, event_log, run_directory
 from bluegreen.stores.audit import AuditFile
+from bluegreen.stores.memory_samples import MemorySampleStore
 from bluegreen.stores.sqlite import SqliteEventStore
 
 log = logging.getLogger("bluegreen")
@@ -91,6 +92,7 @@ class Daemon:
             Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock()),
             configuration.services,
             AlertDesk(make_sinks(configuration, os.environ), SystemClock(), self.store, self.store),
+            MemorySampleStore(),
             listen=str(configuration.router.listen),
         )
         state = configuration.daemon.state_dir

@@ -1,4 +1,4 @@
-"""A day of samples in bounded memory, and no request lost by that."""
+"""Samples in bounded memory, and no request lost by that."""
 
 from __future__ import annotations
 
@@ -6,58 +6,69 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluegreen.domain.sample_ring import SampleRing
-from bluegreen.domain.series import METRICS, Sample, Window, points
+from bluegreen.domain.sample import Sample
+from bluegreen.domain.sample_ring import RECENT, UNWRITTEN, Kept, SampleRing
 
+SMALL = (Kept(1.0, 20.0), Kept(10.0, 120.0), Kept(60.0, 100_000.0))
 STEPS = st.lists(
     st.tuples(st.sampled_from([0.25, 1.0, 5.0, 60.0, 600.0]), st.integers(min_value=0, max_value=50)), max_size=300
 )
 
 
-def filled(steps: list[tuple[float, int]]) -> tuple[SampleRing, list[Sample]]:
-    ring, given_samples, at, requests = SampleRing(), [], 1000.0, 0
-    for pause, more in steps:
-        at, requests = at + pause, requests + more
-        given_samples.append(Sample(at, requests, 0, 0, 0, 0, 0))
+def filled(steps: list[tuple[float, int]], ring: SampleRing) -> list[Sample]:
+    given_samples: list[Sample] = []
+    at = 1000.0
+    for pause, requests in steps:
+        at += pause
+        given_samples.append(Sample.of(at, seconds=pause, requests=requests, restarts=len(given_samples)))
         ring.add(given_samples[-1])
-    return ring, given_samples
+    return given_samples
+
+
+def total(samples: list[Sample]) -> float:
+    return sum(sample["requests"] or 0 for sample in samples)
 
 
 @given(STEPS)
-def test_samples_come_back_in_order_and_the_newest_is_among_them(steps: list[tuple[float, int]]) -> None:
-    ring, samples = filled(steps)
+def test_samples_come_back_in_order_and_none_that_is_kept_is_lost(steps: list[tuple[float, int]]) -> None:
+    ring = SampleRing(SMALL)
+    samples = filled(steps, ring)
     found = ring.since(0.0)
-    assert [sample.at for sample in found] == sorted({sample.at for sample in found})
-    assert set(found) <= set(samples)
+    times = [sample.at for sample in found]
+    assert times == sorted(set(times))
+    assert total(found) == total(samples)
+    assert len(ring) == len(found)
     if samples:
-        assert found[-1] == samples[-1]
-        assert ring.newest == samples[-1].at
+        assert ring.newest == samples[-1].at == times[-1]
+        assert found[-1]["restarts"] == samples[-1]["restarts"]
+        assert ring.oldest == times[0]
+    tail = ring.since(1100.0)
+    assert tail == [sample for sample in found if sample.at > 1100.0]
 
 
 @given(STEPS)
-def test_no_request_is_lost_by_being_thinned_out(steps: list[tuple[float, int]]) -> None:
-    ring, samples = filled(steps)
-    if len(samples) < 2:
-        return
-    first, last = ring.since(0.0)[0], samples[-1]
-    over = Window(first.at, last.at + 1.0, last.at + 1.0 - first.at)
-    (point,) = points(METRICS["request_rate"], [ring.since(over.start)], over)
-    counted = 0.0 if point.value is None else point.value * over.step
-    assert counted == pytest.approx((last.requests or 0) - (first.requests or 0))
+def test_drained_and_filled_again_nothing_is_lost(steps: list[tuple[float, int]]) -> None:
+    ring = SampleRing(SMALL)
+    samples = filled(steps, ring)
+    taken = ring.drain()
+    assert (len(ring), ring.since(0.0)) == (0, [])
+    for sample in taken:
+        ring.add(sample)
+    assert total(ring.since(0.0)) == total(samples)
 
 
-def test_a_week_of_seconds_takes_no_more_room_than_a_day() -> None:
-    ring = SampleRing()
-    for second in range(7 * 86_400 // 10):
-        ring.add(Sample(second * 10.0, second, 0, 0, 0, 0, 0))
-    kept = ring.since(0.0)
-    assert len(kept) < 3000
-    assert kept[-1].at - kept[0].at >= 86_400
+@pytest.mark.parametrize("tiers", [RECENT, UNWRITTEN])
+def test_a_week_takes_no_more_room_than_is_promised(tiers: tuple[Kept, ...]) -> None:
+    ring = SampleRing(tiers)
+    for second in range(0, 7 * 86_400, 3):
+        ring.add(Sample.of(float(second), seconds=3, requests=1))
+    bound = sum(tier.seconds / tier.step_seconds for tier in tiers) + len(tiers)
+    assert len(ring) <= bound
+    assert ring.newest - ring.oldest >= tiers[-1].seconds - tiers[-1].step_seconds
 
 
 def test_the_last_minutes_are_fine() -> None:
     ring = SampleRing()
     for second in range(3600):
-        ring.add(Sample(float(second), second, 0, 0, 0, 0, 0))
-    last_minute = [sample for sample in ring.since(3540.0) if sample.at > 3540.0]
-    assert len(last_minute) >= 59
+        ring.add(Sample.of(float(second), requests=1))
+    assert len(ring.since(3540.0)) == 59

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluegreen.domain.errors import UsageError
-from bluegreen.domain.sample_ring import SampleRing
-from bluegreen.domain.series import (
-    DEFAULT_POINTS,
-    MAX_POINTS,
-    METRICS,
-    Point,
-    Sample,
-    Tally,
-    Window,
-    growth,
-    points,
-    summary,
-    window,
-)
+from bluegreen.domain.columns import LATENCY
+from bluegreen.domain.latency import EDGES_MILLISECONDS
+from bluegreen.domain.model import SlotTraffic
+from bluegreen.domain.sample import Sample, thinned
+from bluegreen.domain.series import METRICS, Point, described, points, summary
+from bluegreen.domain.window import Window
+from tests.domain.samples import counted, read, spread_over
 
 RATE, ERRORS, HEALTH = METRICS["request_rate"], METRICS["request_error_rate"], METRICS["health_check_success"]
 IN_FLIGHT, RESTARTS = METRICS["requests_in_flight"], METRICS["restarts"]
@@ -33,92 +22,58 @@ def values(found: list[Point]) -> list[float | None]:
     return [point.value for point in found]
 
 
-def counted(*requests: int | None, every: float = 1.0, errors: int = 0) -> list[Sample]:
-    return [
-        Sample(number * every, requests=count, errors=None if count is None else min(count, errors))
-        for number, count in enumerate(requests)
-    ]
-
-
-# -- windows ---------------------------------------------------------------------------------------------------------
-
-
-@given(st.floats(0, 1e9), st.floats(0.001, 1e8))
-def test_without_a_step_there_are_few_points_and_the_last_ends_at_the_end(start: float, width: float) -> None:
-    over = window(start, start + max(width, 0.001), None)
-    edges = over.edges
-    assert len(edges) - 1 <= DEFAULT_POINTS
-    assert over.step >= 1
-    assert (edges[0], edges[-1]) == (over.start, over.end)
-    assert all(a < b for a, b in itertools.pairwise(edges))
-
-
-@given(st.floats(0, 1e9), st.floats(1, 1e5), st.floats(1, 1e4))
-def test_all_steps_but_the_first_are_as_wide_as_asked(start: float, width: float, step: float) -> None:
-    if width / step > MAX_POINTS:
-        return
-    edges = window(start, start + width, step).edges
-    widths = [b - a for a, b in itertools.pairwise(edges)]
-    assert all(math.isclose(found, step, rel_tol=1e-6, abs_tol=1e-6) for found in widths[1:])
-    assert 0 < widths[0] <= step * (1 + 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "step", "problem"),
-    [
-        (10, 10, None, "startTime: must be before endTime"),
-        (11, 10, None, "startTime: must be before endTime"),
-        (0, 86_400, 1.0, "step: 1s makes 86400 points of 86400 s, the limit is 10000"),
-        (0, 10, 0.5, "step: must be at least 1s, got 0.5s"),
-    ],
-)
-def test_windows_that_are_refused(start: float, end: float, step: float | None, problem: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        window(start, end, step)
-    assert caught.value.message.startswith(problem)
-    if "points" in problem:
-        assert "9s" in caught.value.hint
-
-
-@pytest.mark.parametrize(("width", "step"), [(60, 1), (120, 2), (300, 5), (3600, 60), (86_400, 1800)])
-def test_default_steps_are_round(width: float, step: float) -> None:
-    assert window(0, width, None).step == step
-
-
 # -- counters --------------------------------------------------------------------------------------------------------
 
-readings = st.lists(st.tuples(st.floats(0.01, 30), st.one_of(st.none(), st.integers(0, 1000))), max_size=40)
+readings = st.lists(st.tuples(st.integers(10, 30_000), st.one_of(st.none(), st.integers(0, 1000))), max_size=40)
+Drawn = list[tuple[int, int | None]]
 
 
-def as_samples(drawn: list[tuple[float, int | None]]) -> list[Sample]:
-    at, samples = 0.0, []
+def as_samples(drawn: Drawn) -> list[Sample]:
+    at, found = 0, []
     for gap, count in drawn:
         at += gap
-        errors = None if count is None else count // 3
-        samples.append(Sample(at, requests=count, errors=errors, checks=count, checks_passed=errors))
-    return samples
+        found.append((at / 1000, None if count is None else SlotTraffic(count, count // 3)))
+    return read(found)
 
 
-def total_growth(samples: list[Sample]) -> int:
-    known = [sample.requests for sample in samples if sample.requests is not None]
-    return sum(growth(a, b) for a, b in itertools.pairwise(known))
+def total(samples: list[Sample]) -> float:
+    return sum(sample["requests"] or 0 for sample in samples)
 
 
 @given(readings, st.floats(1, 60))
-def test_points_times_their_width_are_all_requests_whatever_was_reset(
-    drawn: list[tuple[float, int | None]], step: float
-) -> None:
+def test_points_times_their_width_are_all_requests_whatever_was_reset(drawn: Drawn, step: float) -> None:
     samples = as_samples(drawn)
     over = Window(0.0, max([1.0, *(sample.at for sample in samples)]), step)
     found = points(RATE, [samples], over)
     assert all(point.value is None or point.value >= 0 for point in found)
-    assert sum((point.value or 0) * point.weight for point in found) == pytest.approx(total_growth(samples), abs=1e-6)
+    assert sum((point.value or 0) * point.weight for point in found) == pytest.approx(total(samples), abs=1e-6)
+
+
+@given(readings, st.sampled_from([(1.0, 10.0), (10.0, 10.0), (10.0, 60.0), (60.0, 60.0)]))
+def test_a_window_says_the_same_of_thinned_samples(drawn: Drawn, steps: tuple[float, float]) -> None:
+    """Where no sample reaches over an edge of a step, thinned or not makes no difference at all; where one does, only
+    which of its steps a part of it falls into."""
+    thin, step = steps
+    samples = as_samples(drawn)
+    over = Window(0.0, max([step, *(sample.at for sample in samples)]), None)
+    for metric in METRICS.values():
+        (direct,), (later,) = (points(metric, [some], over) for some in (samples, thinned(samples, thin)))
+        assert later.value == (None if direct.value is None else pytest.approx(direct.value, abs=1e-6))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 21)), min_size=1, max_size=200))
+def test_steps_drawn_from_seconds_and_from_ten_seconds_are_the_same(drawn: list[tuple[int, int]]) -> None:
+    seconds = [spread_over({bucket: count}, at=float(at)) for at, (count, bucket) in enumerate(drawn, 1)]
+    over = Window(0.0, 60.0 * (1 + len(seconds) // 60), 60.0)
+    for name in ("request_rate", "request_error_rate", "request_latency_p50", "request_latency_p99"):
+        fine = values(points(METRICS[name], [seconds], over))
+        for step in (10.0, 60.0):
+            coarse = values(points(METRICS[name], [thinned(seconds, step)], over))
+            assert coarse == [None if value is None else pytest.approx(value) for value in fine]
 
 
 @given(readings, readings, st.floats(1, 60))
-def test_shares_are_shares_and_their_average_is_the_share_of_all(
-    one: list[tuple[float, int | None]], other: list[tuple[float, int | None]], step: float
-) -> None:
+def test_shares_are_shares_and_their_average_is_the_share_of_all(one: Drawn, other: Drawn, step: float) -> None:
     workloads = [as_samples(one), as_samples(other)]
     over = Window(0.0, max([1.0, *(sample.at for samples in workloads for sample in samples)]), step)
     for metric in (ERRORS, HEALTH):
@@ -131,9 +86,7 @@ def test_shares_are_shares_and_their_average_is_the_share_of_all(
 
 
 @given(readings, readings, st.floats(1, 60))
-def test_workloads_together_are_the_sum_of_each(
-    one: list[tuple[float, int | None]], other: list[tuple[float, int | None]], step: float
-) -> None:
+def test_workloads_together_are_the_sum_of_each(one: Drawn, other: Drawn, step: float) -> None:
     workloads = [as_samples(one), as_samples(other)]
     over = Window(0.0, 600.0, step)
     both = values(points(RATE, workloads, over))
@@ -141,14 +94,6 @@ def test_workloads_together_are_the_sum_of_each(
     for together, a, b in zip(both, first, second, strict=True):
         known = [value for value in (a, b) if value is not None]
         assert together == (pytest.approx(sum(known)) if known else None)
-
-
-@given(st.lists(st.integers(0, 10_000)))
-def test_a_tally_never_shrinks_and_misses_nothing(counts: list[int]) -> None:
-    tally = Tally()
-    totals = [tally.add(count) for count in counts]
-    assert totals == sorted(totals)
-    assert (totals or [0])[-1] == sum(growth(a, b) for a, b in zip([0, *counts], counts, strict=False))
 
 
 def test_a_rate_between_rare_samples_is_even_and_not_a_spike() -> None:
@@ -167,16 +112,12 @@ def test_nothing_is_known_where_nobody_could_read() -> None:
 
 
 def test_requests_before_the_start_are_not_counted() -> None:
-    samples = [
-        Sample(0, requests=0, errors=0),
-        Sample(10, requests=100, errors=100),
-        Sample(20, requests=200, errors=100),
-    ]
+    samples = [Sample.of(at, seconds=10, requests=100, errors=errors) for at, errors in ((10, 100), (20, 0))]
     assert summary(points(ERRORS, [samples], Window(10, 20, 5.0))).max == 0.0
 
 
 def test_no_requests_have_no_error_rate() -> None:
-    samples = [Sample(at, requests=at // 10 * 10, errors=at // 10 * 5) for at in (0, 5, 10, 15)]
+    samples = [Sample.of(at, seconds=5, requests=n, errors=n // 2) for at, n in ((5, 0), (10, 10), (15, 0))]
     found = points(ERRORS, [samples], Window(0, 15, 5.0))
     assert values(found) == [None, 0.5, None]
     told = summary(found)
@@ -184,88 +125,84 @@ def test_no_requests_have_no_error_rate() -> None:
 
 
 def test_the_average_of_error_rates_weighs_by_requests() -> None:
-    samples = [Sample(0, requests=0, errors=0), Sample(10, requests=90, errors=0), Sample(20, requests=100, errors=10)]
+    samples = [Sample.of(10, seconds=10, requests=90, errors=0), Sample.of(20, seconds=10, requests=10, errors=10)]
     told = summary(points(ERRORS, [samples], Window(0, 20, 10.0)))
     assert (told.min, told.max, told.latest) == (0.0, 1.0, 1.0)
     assert told.avg == pytest.approx(0.1)
 
 
 def test_errors_of_two_workloads_are_added_before_they_are_divided() -> None:
-    busy = [Sample(0, requests=0, errors=0), Sample(10, requests=990, errors=0)]
-    broken = [Sample(0, requests=0, errors=0), Sample(10, requests=10, errors=10)]
+    busy = [Sample.of(10, seconds=10, requests=990, errors=0)]
+    broken = [Sample.of(10, seconds=10, requests=10, errors=10)]
     assert values(points(ERRORS, [busy, broken], Window(0, 10, 10.0))) == [pytest.approx(0.01)]
 
 
-# -- checks and gauges -----------------------------------------------------------------------------------------------
+def test_connection_errors_are_told_apart_from_errors() -> None:
+    samples = [Sample.of(10, seconds=10, requests=100, errors=30, connection_errors=20)]
+    assert values(points(METRICS["request_connection_error_rate"], [samples], Window(0, 10))) == [0.2]
+
+
+# -- latency ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_quantile_comes_from_all_requests_together() -> None:
+    """99 fast ones here and a slow one there: the median of both is fast, the average of two medians would not be."""
+    fast, slow = [spread_over({0: 99}, at=10, seconds=10)], [spread_over({20: 1}, at=10, seconds=10)]
+    over = Window(0, 10)
+    (together,) = points(METRICS["request_latency_p50"], [fast, slow], over)
+    assert together.value is not None and together.value <= 0.5
+    assert together.weight == 100
+    (high,) = points(METRICS["request_latency_p99"], [fast, slow[:0]], over)
+    assert high.value is not None and high.value <= 0.5
+
+
+def test_the_average_of_a_latency_is_that_of_the_whole_time() -> None:
+    samples = [spread_over({0: 99}, at=10, seconds=10), spread_over({20: 1}, at=20, seconds=10)]
+    found, told = described(METRICS["request_latency_p50"], [samples], Window(0, 20, 10.0))
+    assert told.avg is not None and told.avg <= 0.5
+    assert (told.latest or 0) > 30_000
+    assert len(found) == 2
+
+
+def test_latency_beyond_the_last_bucket_is_told_as_its_edge() -> None:
+    samples = [spread_over({len(LATENCY) - 1: 5}, at=1)]
+    assert values(points(METRICS["request_latency_p90"], [samples], Window(0, 1))) == [EDGES_MILLISECONDS[-1]]
+
+
+def test_a_router_that_measures_no_latency_has_none() -> None:
+    assert values(points(METRICS["request_latency_p90"], [counted(0, 10, 20)], Window(0, 2, 1.0))) == [None, None]
+
+
+# -- checks and levels -----------------------------------------------------------------------------------------------
 
 
 def test_a_step_without_a_check_has_no_health() -> None:
-    samples = [Sample(0, checks=0, checks_passed=0), Sample(1, checks=1, checks_passed=1),
-               Sample(2, checks=1, checks_passed=1), Sample(3, checks=3, checks_passed=2)]  # fmt: skip
+    samples = [
+        Sample.of(at, checks=checks, checks_passed=1 if checks else 0) for at, checks in ((1, 1), (2, 0), (3, 2))
+    ]
     found = points(HEALTH, [samples], Window(0, 3, 1.0))
     assert values(found) == [1.0, None, 0.5]
     assert summary(found).avg == pytest.approx(2 / 3)
 
 
-def test_a_gauge_is_the_last_value_of_the_step_and_is_believed_for_a_while() -> None:
-    samples = [Sample(0.5, in_flight=3), Sample(0.9, in_flight=1), Sample(5.5, in_flight=7)]
+def test_a_level_is_the_last_value_of_the_step_and_is_believed_for_a_while() -> None:
+    samples = [Sample.of(0.5, in_flight=3), Sample.of(0.9, in_flight=1), Sample.of(5.5, in_flight=7)]
     assert values(points(IN_FLIGHT, [samples], Window(0, 8, 1.0))) == [1, 1, 1, 1, 1, 7, 7, 7]
     assert values(points(IN_FLIGHT, [samples], Window(20, 30, 5.0))) == [None, None]
 
 
-def test_a_value_is_not_believed_over_a_long_outage() -> None:
-    samples = [Sample(0, in_flight=3), Sample(1000, in_flight=1)]
+def test_a_value_is_not_believed_over_an_outage() -> None:
+    samples = [Sample.of(0, in_flight=3), Sample.of(1000, in_flight=1)]
     assert values(points(IN_FLIGHT, [samples], Window(400, 600, 100.0))) == [None, None]
 
 
 def test_restarts_are_those_since_the_workload_began() -> None:
-    samples = [Sample(at, restarts=at // 2) for at in range(10)]
-    assert values(points(RESTARTS, [samples], Window(5, 9, 2.0))) == [3, 4]
+    samples = [Sample.of(at, restarts=at // 2) for at in range(10)]
+    assert values(points(RESTARTS, [samples], Window(5, 9, 2.0))) == [3, 4, 4]
 
 
 def test_nothing_measured_makes_an_empty_summary() -> None:
     for metric in METRICS.values():
-        found = points(metric, [], Window(0, 10, 1.0))
+        found, told = described(metric, [], Window(0, 10, 1.0))
         assert values(found) == [None] * 10
-        assert summary(found) == summary([])
-
-
-# -- the ring --------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(st.floats(0.05, 400), st.integers(0, 50)), min_size=2, max_size=400), st.floats(0, 1))
-def test_a_ring_loses_no_request_however_it_thins_out(drawn: list[tuple[float, int]], fraction: float) -> None:
-    ring, at, total = SampleRing(), 0.0, 0
-    for gap, more in drawn:
-        at += gap
-        total += more
-        ring.add(Sample(at, requests=total))
-    kept = ring.since(0.0)
-    assert [sample.at for sample in kept] == sorted(sample.at for sample in kept)
-    assert (kept[0].requests, kept[-1].requests, kept[-1].at) == (drawn[0][1], total, at)
-    start = at * fraction
-    tail = ring.since(start)
-    assert tail == kept[len(kept) - len(tail) :]
-    assert tail[0].at <= start or len(tail) == len(kept)
-
-
-def test_a_ring_is_bounded_and_still_knows_a_day() -> None:
-    ring = SampleRing()
-    for second in range(0, 2 * 86_400, 5):
-        ring.add(Sample(float(second), requests=second))
-    kept = ring.since(0.0)
-    assert len(kept) <= 2 * (600 + 360 + 730)
-    newest = kept[-1]
-    assert newest == Sample(2 * 86_400 - 5.0, requests=2 * 86_400 - 5)
-    assert kept[0].at <= 86_400
-    assert len(ring.since(newest.at - 100)) >= 20
-    found = points(RATE, [ring.since(newest.at - 86_400)], window(newest.at - 86_400, newest.at, 600.0))
-    assert values(found) == pytest.approx([1.0] * 144)
-
-
-def test_what_could_not_be_read_hides_nothing_that_was() -> None:
-    ring = SampleRing()
-    for tenth in range(100):
-        ring.add(Sample(tenth / 10, requests=tenth if tenth % 2 else None, restarts=1))
-    assert ring.since(0.0)[-1].requests == 99
-    assert all(sample.requests is not None for sample in ring.since(0.0)[1:])
+        assert told == summary([])

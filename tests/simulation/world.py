@@ -22,6 +22,7 @@ from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.routers.fake import FakeRouter
 from bluegreen.runtimes.fake import FakeRuntime
 from bluegreen.stores.memory import MemoryEventStore
+from bluegreen.stores.memory_samples import MemorySampleStore
 
 SETTLE_ROUNDS = 40
 """Turns of the event loop after which everything that can run without time passing has run."""
@@ -121,12 +122,13 @@ class World:
         self.router = FakeRouter()
         self.prober = ScriptedProber(self.runtime)
         self.store = MemoryEventStore()
+        self.samples = MemorySampleStore()
         self.alerts = RecordingSink()
         self.fleet = self._fleet()
 
     def _fleet(self) -> Fleet:
         ports = Ports(self.runtime, self.router, self.prober, self.store, self.clock)
-        return Fleet(ports, self.specs, AlertDesk([self.alerts], self.clock, self.store, self.store))
+        return Fleet(ports, self.specs, AlertDesk([self.alerts], self.clock, self.store, self.store), self.samples)
 
     async def __aenter__(self) -> World:
         await self.start()

@@ -19,7 +19,8 @@ from bluegreen.control.ports import Alert, Clock, DocumentStore
 from bluegreen.domain.alert_rules import Change, Condition, RuleState, Standing, advance, parse_condition
 from bluegreen.domain.errors import BluegreenError, StoreError
 from bluegreen.domain.model import Workload
-from bluegreen.domain.series import METRICS, Window, summary
+from bluegreen.domain.series import METRICS, summary
+from bluegreen.domain.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class RuleBook:
         return self._metrics.matching(rule.labels)
 
     def _advance(self, rule: Rule, now: float) -> None:
-        over = Window(now - WINDOW_SECONDS, now, WINDOW_SECONDS)
+        over = Window(now - WINDOW_SECONDS, now)
         found = self._metrics.points([w.id for w in self._chosen(rule)], METRICS[rule.parsed.metric], over)
         standing, change = advance(rule.parsed, rule.standing, summary(found).latest, self._clock.monotonic())
         changed = replace(rule, standing=standing)

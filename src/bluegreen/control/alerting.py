@@ -69,6 +69,14 @@ class AlertDesk:
         await self._outbox.add(alert)
         self.wake()
 
+    async def tell(self, alert: Alert) -> None:
+        """As `create`, or, when that fails, at once and without the outbox."""
+        try:
+            await self.create(alert)
+        except StoreError as error:
+            log.warning("alert %s can't be recorded: %s", alert.name, error.message)
+            self.deliver_unrecorded([alert])
+
     def deliver_unrecorded(self, alerts: Sequence[Alert]) -> None:
         """Tries each of them once, now and without the outbox: the log can't be written. An id is taken only once."""
         for alert in alerts:

@@ -14,6 +14,7 @@ from bluegreen.control.alert_rules import RuleBook
 from bluegreen.control.alerting import AlertDesk
 from bluegreen.control.alerting_store import AlertingStore
 from bluegreen.control.executor import Executor
+from bluegreen.control.metric_ports import SampleStore
 from bluegreen.control.metrics import MetricsRecorder
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock, Prober, Store, TrafficRouter, WorkloadRuntime
@@ -47,7 +48,13 @@ class Fleet:
     """Knows every service. Reading it needs no lock: state changes only between awaits of one event loop."""
 
     def __init__(
-        self, ports: Ports, services: Mapping[str, ServiceSpec], alerts: AlertDesk, *, listen: str = ""
+        self,
+        ports: Ports,
+        services: Mapping[str, ServiceSpec],
+        alerts: AlertDesk,
+        samples: SampleStore,
+        *,
+        listen: str = "",
     ) -> None:
         self.ports = ports
         self.listen = listen
@@ -74,7 +81,7 @@ class Fleet:
         self.ended: dict[str, Deployment] = {}
         """Past deployments that were read lately; they don't change any more."""
         self.usage = UsageWatch(self.observers, ports.runtime, ports.clock)
-        self.metrics = MetricsRecorder(self.observers, self.view, ports.clock)
+        self.metrics = MetricsRecorder(self.observers, self.view, ports.clock, samples, alerts.tell)
         self.rules = RuleBook(self.metrics, alerts, ports.store, ports.clock)
         for spec in services.values():
             self.add(spec)
@@ -103,6 +110,7 @@ class Fleet:
             view=self.view,
             clock=self.ports.clock,
             baseline_of=self.metrics.baseline,
+            prepare_baseline=self.metrics.record.prepare,
         )
         self.observers[name] = observer
         self.watchers[name] = ServiceWatcher(

@@ -1,6 +1,6 @@
-"""What is measured of each workload, kept for a day in memory; a restart of the daemon begins anew.
+"""What is measured of each workload: the last quarter of an hour at hand in memory, thirty days in the store.
 
-Times are of the monotonic clock, so that a wrong wall clock neither loses what was measured nor mixes it up.
+Times are of a steady clock (`SteadyClock`), so that a wrong wall clock neither loses what was measured nor mixes it up.
 """
 
 from __future__ import annotations
@@ -8,57 +8,77 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from bluegreen.control.metric_ports import SampleStore, Stretch
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock
+from bluegreen.control.record import RecordBook
 from bluegreen.control.router_view import RouterView
+from bluegreen.control.sample_writer import SampleWriter, Tell
+from bluegreen.control.steady_clock import SteadyClock
 from bluegreen.control.workload_monitor import WorkloadMonitor
 from bluegreen.domain.baseline import Baseline
-from bluegreen.domain.baseline import Window as BaselineWindow
+from bluegreen.domain.errors import StoreError
+from bluegreen.domain.meter import Meter, Reading
 from bluegreen.domain.model import Color, SlotTraffic, Workload
+from bluegreen.domain.sample import Sample
 from bluegreen.domain.sample_ring import SampleRing
-from bluegreen.domain.series import Metric, Point, Sample, Tally, Window, points
+from bluegreen.domain.series import Metric, Point, Summary, described, points
+from bluegreen.domain.window import Window
 
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 1.0
 """How often a service in a deployment is sampled, from what was read for the deployment."""
-IDLE_SECONDS = 5.0
-"""How often all services are, with one question to the router for all of them."""
-KEPT_SECONDS = 86_400.0
+LONGEST_IDLE_SECONDS = 5.0
+SERVICES_PER_IDLE_SECOND = 100
+"""All services are sampled with one question to the router: every second, more rarely when there are very many."""
+AT_A_TIME = 50
+"""How many services are sampled before others get their turn."""
+FORGOTTEN_SECONDS = 900.0
+"""How long a workload that is gone stays in memory."""
+MAX_GONE_WORKLOADS = 200
 NEW_SECONDS = 10.0
 """A workload this young is measured from its first request on."""
-BASELINE_WINDOWS = (
-    ("the last minute", 60.0, 0.0),
-    ("the last 10 minutes", 600.0, 0.0),
-    ("the same time yesterday", 86_400.0, 85_800.0),
-)
-"""Name, and from when to when, in seconds before now."""
-MAX_GONE_WORKLOADS = 1000
-"""How many are remembered after they were stopped: at most 190 KB each, mostly far less."""
+
+Levels = Callable[[str], Mapping[str, float]]
+"""What the machine says of a workload, by its id: columns that are levels."""
 
 
 @dataclass(slots=True)
 class Recorded:
-    """A workload that was measured, also when it is gone by now."""
+    """A workload that is measured, or was a moment ago."""
 
     workload: Workload
+    meter: Meter
     ring: SampleRing = field(default_factory=SampleRing)
-    requests: Tally = field(default_factory=Tally)
-    errors: Tally = field(default_factory=Tally)
-    checks: Tally = field(default_factory=Tally)
-    checks_passed: Tally = field(default_factory=Tally)
-    restarts: Tally = field(default_factory=Tally)
     reading: Mapping[Color, SlotTraffic] | None = None
     """What the router last said, to know whether it has said something since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`workload_ids` are those that had samples. `problem` says why only memory was looked at; empty when all was."""
+
+    points: Sequence[Point]
+    summary: Summary
+    workload_ids: frozenset[str]
+    problem: str = ""
 
 
 class MetricsRecorder:
     """`observers` are the fleet's, by service: what they monitor is what is measured."""
 
-    def __init__(self, observers: Mapping[str, Observer], view: RouterView, clock: Clock) -> None:
+    def __init__(
+        self, observers: Mapping[str, Observer], view: RouterView, clock: Clock, store: SampleStore, tell: Tell
+    ) -> None:
+        self.levels: Levels = lambda _: {}
+        self.steady = SteadyClock(clock)
+        self.writer = SampleWriter(store, clock, self.steady, tell)
+        self.record = RecordBook(self.steady, self.writer)
         self._observers = observers
         self._view = view
         self._clock = clock
@@ -74,6 +94,7 @@ class MetricsRecorder:
     def start(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="metrics")
+            self.writer.start()
 
     async def stop(self) -> None:
         task, self._task = self._task, None
@@ -81,10 +102,12 @@ class MetricsRecorder:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self.record.stop()
+        await self.writer.stop()
 
     @property
     def workloads(self) -> Sequence[Workload]:
-        """All that were measured within the last day, those that are gone too."""
+        """All that are measured now or were a moment ago."""
         return [recorded.workload for recorded in self._recorded.values()]
 
     def matching(self, labels: Mapping[str, str]) -> list[Workload]:
@@ -118,50 +141,71 @@ class MetricsRecorder:
             log.exception("measuring failed")
 
     def points(self, workload_ids: Iterable[str], metric: Metric, over: Window) -> list[Point]:
-        """The metric of these workloads together, `over` in seconds since the epoch; ids that were never measured count
-        for nothing."""
-        offset = self._clock.now() - self._clock.monotonic()
-        own = Window(over.start - offset, over.end - offset, over.step)
-        samples = [self._recorded[known].ring.since(own.start) for known in workload_ids if known in self._recorded]
-        return [replace(point, at=point.at + offset) for point in points(metric, samples, own)]
+        """The metric of these workloads together, from memory alone: for the last minutes."""
+        return points(metric, list(self._remembered(workload_ids, over).values()), over)
+
+    async def measured(self, workload_ids: Iterable[str], metric: Metric, over: Window) -> Measured:
+        """The metric of these workloads together, as far back as there are samples; ids that were never measured count
+        for nothing. When the store can't be read, what is in memory, and why."""
+        wanted, problem = tuple(workload_ids), ""
+        samples: Mapping[str, Sequence[Sample]]
+        try:
+            stretch = Stretch(over.start, over.end, over.step or over.end - over.start)
+            samples = await self.writer.read(wanted, stretch, {"seconds", *metric.columns})
+        except StoreError as error:
+            problem, samples = error.message, self._remembered(wanted, over)
+        # Drawing a month takes a moment, which nobody else should wait for.
+        found, told = await asyncio.to_thread(described, metric, list(samples.values()), over)
+        return Measured(found, told, frozenset(samples), problem)
+
+    async def known(self, over: Window) -> Mapping[str, Workload]:
+        """Workloads that may have been measured in this time, by id; those in memory when the store can't be read."""
+        found = {workload.id: workload for workload in self.workloads}
+        try:
+            stored = await self.writer.workloads(Stretch(over.start, over.end))
+        except StoreError:
+            return found
+        return {workload.id: workload for workload in stored} | found
 
     def baseline(self, workload: Workload) -> Baseline | None:
-        """What a workload did until now and at this time yesterday; None when it was not measured."""
+        """What a workload did until now, and its service at this time yesterday; None when it was not measured."""
         recorded = self._recorded.get(workload.id)
-        if recorded is None:
-            return None
-        now = self._clock.monotonic()
-        windows = []
-        for name, begin, end in BASELINE_WINDOWS:
-            counted = [sample for sample in recorded.ring.since(now - begin) if now - begin <= sample.at <= now - end]
-            known = [(s.requests, s.errors) for s in counted if s.requests is not None and s.errors is not None]
-            if len(known) > 1:
-                (requests, errors), (more_requests, more_errors) = known[0], known[-1]
-                windows.append(BaselineWindow(name, more_requests - requests, more_errors - errors))
-        return Baseline(tuple(windows))
+        return self.record.baseline(workload.service, recorded.ring if recorded else None)
+
+    def _remembered(self, workload_ids: Iterable[str], over: Window) -> dict[str, Sequence[Sample]]:
+        shift = self.steady.shift
+        start = over.start - shift - FORGOTTEN_SECONDS
+        found: dict[str, Sequence[Sample]] = {}
+        for known in workload_ids:
+            waiting = self.writer.waiting(known)
+            recorded = self._recorded.get(known)
+            recent = recorded.ring.since(start) if recorded else []
+            if waiting and (not recent or waiting[0].at < recent[0].at):
+                # The disk has not been written for long.
+                recent = list(waiting)
+            if recent:
+                found[known] = [sample.shifted(shift) for sample in recent]
+        return found
 
     def _add(self, service: str, monitor: WorkloadMonitor) -> None:
-        now, workload, status = self._clock.monotonic(), monitor.workload, monitor.status
+        workload, status = monitor.workload, monitor.status
         recorded = self._recorded.get(workload.id)
         if recorded is None:
-            recorded = self._recorded[workload.id] = Recorded(workload)
-            new = status is None or self._clock.now() - status.created_at < NEW_SECONDS
+            age = self._clock.now() - status.created_at if status else 0.0
             # A workload that has just begun counts from zero; when an older one did what it did, nobody knows.
-            served = 0 if new else None
-            recorded.ring.add(Sample(now - 0.001, served, served, None, 0, 0, None))
-        traffic = self._traffic(service, monitor, recorded)
+            born = self.steady.at - max(age, 0.001) if age < NEW_SECONDS else None
+            recorded = self._recorded[workload.id] = Recorded(workload, Meter(born))
         replicas = monitor.health.replicas
-        recorded.ring.add(
-            Sample(
-                at=now,
-                requests=recorded.requests.add(traffic.requests) if traffic else None,
-                errors=recorded.errors.add(traffic.errors) if traffic else None,
-                in_flight=traffic.in_flight if traffic else None,
-                checks=recorded.checks.add(sum(replica.checks for replica in replicas)),
-                checks_passed=recorded.checks_passed.add(sum(r.checks - r.failures for r in replicas)),
-                restarts=recorded.restarts.add(status.restarts) if status else None,
-            )
+        reading = Reading(
+            traffic=self._traffic(service, monitor, recorded),
+            checks=sum(replica.checks for replica in replicas),
+            checks_passed=sum(replica.checks - replica.failures for replica in replicas),
+            restarts=status.restarts if status else None,
+            levels=self.levels(workload.id),
         )
+        sample = recorded.meter.read(self.steady.at, reading)
+        recorded.ring.add(sample)
+        self.writer.add(workload, sample)
 
     def _traffic(self, service: str, monitor: WorkloadMonitor, recorded: Recorded) -> SlotTraffic | None:
         """The slot's counters, when they were read since the last look, and since this workload is what the slot has:
@@ -179,23 +223,36 @@ class MetricsRecorder:
         while True:
             try:
                 if self._clock.monotonic() >= idle_at:
-                    idle_at = self._clock.monotonic() + IDLE_SECONDS
-                    await self._view.count(list(self._observers))
-                    self.sample(list(self._observers))
+                    services = list(self._observers)
+                    idle_at = self._clock.monotonic() + idle_seconds(len(services))
+                    await self._view.count(services)
+                    await self._sample_in_turns(services)
                     self._forget()
                 else:
-                    self.sample(self._view.followed())
+                    await self._sample_in_turns(self._view.followed())
+                for service in self._view.followed():
+                    self.record.prepare(service)
             except Exception:
                 log.exception("measuring failed")
             await self._clock.sleep(BUSY_SECONDS)
 
+    async def _sample_in_turns(self, services: Sequence[str]) -> None:
+        for first in range(0, len(services), AT_A_TIME):
+            self.sample(services[first : first + AT_A_TIME])
+            await asyncio.sleep(0)
+
     def _forget(self) -> None:
-        """What was last measured more than a day ago, and when there are too many, what has been gone the longest."""
+        """What is gone for long, and when there are too many, what has been gone the longest."""
         held = {workload_id for observer in self._observers.values() for workload_id in observer.monitors}
         gone = {known: recorded.ring.newest for known, recorded in self._recorded.items() if known not in held}
-        oldest = self._clock.monotonic() - KEPT_SECONDS
+        oldest = self.steady.at - FORGOTTEN_SECONDS
         by_age = sorted(gone, key=gone.__getitem__)
         surplus = len(by_age) - MAX_GONE_WORKLOADS
         for position, workload_id in enumerate(by_age):
             if position < surplus or gone[workload_id] < oldest:
                 del self._recorded[workload_id]
+
+
+def idle_seconds(services: int) -> float:
+    """How often so many services are sampled while nothing happens."""
+    return min(LONGEST_IDLE_SECONDS, max(BUSY_SECONDS, math.ceil(services / SERVICES_PER_IDLE_SECOND)))

@@ -34,6 +34,7 @@ class Observer:
         view: RouterView,
         clock: Clock,
         baseline_of: Callable[[Workload], Baseline | None] = lambda _: None,
+        prepare_baseline: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.service = service
         self.monitors: dict[str, WorkloadMonitor] = {}
@@ -43,6 +44,7 @@ class Observer:
         self._view = view
         self._clock = clock
         self._baseline_of = baseline_of
+        self._prepare_baseline = prepare_baseline
         self._watches = WatchKeeper(service, view)
         self._phase_began: dict[str, float] = {}
         self._restarts_before: dict[str, Mapping[str, int]] = {}
@@ -162,6 +164,7 @@ class Observer:
     async def _requirements(self, deployment: Deployment) -> tuple[Capacity | None, str]:
         if deployment.phase is not Phase.PREFLIGHT:
             return None, ""
+        self._prepare_baseline(self.service)
         return await self.requirements()
 
     async def requirements(self) -> tuple[Capacity | None, str]:

@@ -109,8 +109,8 @@ class MetricsQueryRequest:
     __pydantic_config__: ClassVar[dict[str, Any]] = _SCHEMA
 
     metric: str
-    """health_check_success (share, 0 to 1), request_error_rate (share), request_rate (1/s), requests_in_flight or
-    restarts."""
+    """health_check_success (share, 0 to 1), request_error_rate (share), request_connection_error_rate (share),
+    request_rate (1/s), request_latency_p50, p90, p95 or p99 (milliseconds), requests_in_flight or restarts."""
     workloadId: str = ""
     """Of this workload alone; inference-model-service for all versions of a service."""
     nodeId: str = ""
@@ -118,11 +118,11 @@ class MetricsQueryRequest:
     labels: dict[str, str] = field(default_factory=dict)
     """Of the workloads that have all these labels, taken together, for example {"app": "inference-model"}."""
     startTime: str = "-1h"
-    """ISO 8601, or relative to now: -30s, -5m, -2h, -1d."""
+    """ISO 8601, or relative to now: -30s, -5m, -2h, -30d."""
     endTime: str = "now"
     """ISO 8601, now, or relative to now. Later than now means now."""
     step: str = ""
-    """Width of a point, such as 10s or 1m. Not given: chosen so that there are at most 60 points."""
+    """Width of a point, such as 10s or 1m. Not given: chosen so that there are about 60 points."""
 
 
 @dataclass(frozen=True, slots=True)

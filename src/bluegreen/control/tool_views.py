@@ -151,6 +151,8 @@ class SummaryView:
 
 @dataclass(frozen=True, slots=True)
 class MetricsView:
+    """`note` says what is missing, when something is."""
+
     metric: str
     unit: str
     workloads: tuple[str, ...]
@@ -159,6 +161,7 @@ class MetricsView:
     stepSeconds: float
     points: tuple[PointView, ...]
     summary: SummaryView
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bluegreen.domain.collecting import counts
+from bluegreen.domain.columns import LATENCY
 from bluegreen.domain.latency import edge_at_least, quantile, slower_than
+from bluegreen.domain.sample import Sample
 from bluegreen.domain.sequential import Counted, upper_share
 
 RECORD_DOUBT = 0.001
 """A window's share is taken at its upper end: it was really higher with this probability at most."""
+RECORD_COLUMNS = ("seconds", "requests", "errors", *LATENCY)
+"""What a record is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,15 @@ class Window:
     errors: int
     latency: tuple[int, ...] = ()
     """As `SlotTraffic.latency`; empty when it was not measured."""
+
+
+def recorded(name: str, samples: Sequence[Sample], start: float, end: float) -> Window | None:
+    """What these samples of one workload say of this time; None when nothing was measured in it."""
+    (sums,) = counts([samples], ("requests", "errors", *LATENCY), (start, end), spread=True)
+    if sums is None:
+        return None
+    requests, errors, *latency = (round(count) for count in sums)
+    return Window(name, requests, errors, tuple(latency) if any(latency) else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ BluegreenError                  what, which, the limit, and what to do next
 ├── AdapterError                a port could not do what it was asked
 │   ├── RouterError             HAProxy did not take or confirm a change
 │   ├── RuntimeFailure          a workload could not be started, stopped or read
-│   └── StoreError              the event log could not be written or read
+│   └── StoreError              the event log, or another file of ours, could not be written or read
+│       └── StoreDamaged        a file was no longer readable and was moved aside; a new one is in use
 └── DaemonUnreachable           nobody answers on the socket                             (exit 3)
 """
 
@@ -119,6 +120,10 @@ class RuntimeFailure(AdapterError):
 
 class StoreError(AdapterError):
     code = "store"
+
+
+class StoreDamaged(StoreError):
+    code = "store_damaged"
 
 
 class DaemonUnreachable(BluegreenError):

@@ -36,7 +36,7 @@ def slower_than(histogram: Sequence[int], milliseconds: float) -> int:
     return sum(histogram[bisect_left(EDGES_MILLISECONDS, milliseconds) + 1 :])
 
 
-def quantile(histogram: Sequence[int], share: float) -> float | None:
+def quantile(histogram: Sequence[float], share: float) -> float | None:
     """In milliseconds, interpolated within its bucket; None without requests. Above the last edge it is that edge:
     more is not known."""
     wanted = share * sum(histogram)

@@ -1,83 +1,87 @@
-"""Samples of one workload over a day, finer the younger they are.
-
-Bounded: at most 2 x (600 + 360 + 730) samples of 56 bytes, 190 KB for a workload that was measured all day.
-"""
+"""Samples of one workload in bounded memory, finer the younger they are."""
 
 from __future__ import annotations
 
 import math
-from array import array
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bluegreen.domain.series import HOLD_SECONDS, Sample
+from bluegreen.domain.sample import Sample, bucket, merged
 
-_FIELDS = ("requests", "errors", "in_flight", "checks", "checks_passed", "restarts")
-_WIDTH = 1 + len(_FIELDS)
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Samples at least `step_seconds` apart, for `seconds`."""
+
+    step_seconds: float
+    seconds: float
+
+
+RECENT = (Kept(1.0, 120.0), Kept(10.0, 900.0))
+"""What is kept in memory, to be at hand whatever the disk does: at most 211 samples of about 500 bytes."""
+UNWRITTEN = (Kept(1.0, 300.0), Kept(10.0, 900.0), Kept(60.0, 7200.0), Kept(600.0, 86_400.0))
+"""What waits for a disk that can't be written: at most 640 samples."""
 
 
 @dataclass(slots=True)
-class _Tier:
-    """Keeps at least `capacity` samples, at most twice as many, that are at least `every_seconds` apart."""
+class _Filled:
+    kept: Kept
+    samples: deque[Sample] = field(default_factory=deque)
 
-    every_seconds: float
-    capacity: int
-    values: array[float] = field(default_factory=lambda: array("d"))
+    def add(self, sample: Sample) -> None:
+        if self.samples:
+            last = self.samples[-1]
+            if bucket(last.at, self.kept.step_seconds) == bucket(sample.at, self.kept.step_seconds):
+                self.samples[-1] = merged((last, sample))
+                return
+        self.samples.append(sample)
 
-    def __len__(self) -> int:
-        return len(self.values) // _WIDTH
-
-    def at(self, position: int) -> float:
-        return self.values[position * _WIDTH]
-
-    def add(self, row: array[float]) -> None:
-        """The last one gives way when it came too soon after the one before: counters lose nothing by that. The very
-        first stays, for it is what all growth is measured from."""
-        count = len(self)
-        if count >= 2 and self.at(count - 1) - self.at(count - 2) < self.every_seconds:
-            given_way = self.values[-_WIDTH:]
-            del self.values[-_WIDTH:]
-            row = array("d", [old if math.isnan(new) else new for old, new in zip(given_way, row, strict=True)])
-        self.values.extend(row)
-        if len(self) > 2 * self.capacity:
-            del self.values[: (len(self) - self.capacity) * _WIDTH]
-
-    def sample(self, position: int) -> Sample:
-        row = self.values[position * _WIDTH : (position + 1) * _WIDTH]
-        known = {name: None if math.isnan(value) else int(value) for name, value in zip(_FIELDS, row[1:], strict=True)}
-        return Sample(row[0], **known)
+    def too_old(self, newest: float) -> Sample | None:
+        """Takes the oldest out when it is no longer kept."""
+        if self.samples and newest - self.samples[0].at > self.kept.seconds:
+            return self.samples.popleft()
+        return None
 
 
 class SampleRing:
-    """At least five minutes twice a second, an hour by ten seconds, a day by two minutes."""
+    """What grows too old for a tier is merged into the next coarser one; out of the last it is dropped."""
 
-    def __init__(self) -> None:
-        self._tiers = (_Tier(0.5, 600), _Tier(10.0, 360), _Tier(120.0, 730))
+    def __init__(self, tiers: Sequence[Kept] = RECENT) -> None:
+        self._tiers = [_Filled(tier) for tier in tiers]
+        self.newest = -math.inf
+        """When the last sample was taken; minus infinity without one."""
+
+    def __len__(self) -> int:
+        return sum(len(tier.samples) for tier in self._tiers)
 
     @property
-    def newest(self) -> float:
-        """When the last sample was taken; minus infinity without one."""
-        fine = self._tiers[0]
-        return fine.at(len(fine) - 1) if len(fine) else -math.inf
+    def oldest(self) -> float:
+        """The time of the oldest sample that is left; infinite without one."""
+        return next((tier.samples[0].at for tier in reversed(self._tiers) if tier.samples), math.inf)
 
     def add(self, sample: Sample) -> None:
         """`at` must not be before the newest: take it from a clock that never goes back."""
-        values = (getattr(sample, name) for name in _FIELDS)
-        row = array("d", [sample.at, *(math.nan if value is None else float(value) for value in values)])
-        for tier in self._tiers:
-            tier.add(row)
+        self.newest = sample.at
+        self._tiers[0].add(sample)
+        for finer, coarser in zip(self._tiers, self._tiers[1:], strict=False):
+            while (old := finer.too_old(self.newest)) is not None:
+                coarser.add(old)
+        while self._tiers[-1].too_old(self.newest) is not None:
+            pass
 
     def since(self, start: float) -> list[Sample]:
-        """Ascending, from a while before `start` on: a counter needs what it was before."""
-        start -= HOLD_SECONDS
-        found: list[Sample] = []
-        until = math.inf
+        """All with an `at` after `start`, ascending."""
+        return [sample for tier in reversed(self._tiers) for sample in tier.samples if sample.at > start]
+
+    def finest_since(self, step_seconds: float) -> float:
+        """From when on samples are at most this far apart; infinite when none are."""
+        fine = [tier.samples[0].at for tier in self._tiers if tier.samples and tier.kept.step_seconds <= step_seconds]
+        return min(fine, default=math.inf)
+
+    def drain(self) -> list[Sample]:
+        """All of them, ascending; afterwards there are none."""
+        found = self.since(-math.inf)
         for tier in self._tiers:
-            for position in range(len(tier) - 1, -1, -1):
-                at = tier.at(position)
-                if at >= until:
-                    continue
-                found.append(tier.sample(position))
-                if at <= start:
-                    return found[::-1]
-            until = found[-1].at if found else math.inf
-        return found[::-1]
+            tier.samples.clear()
+        return found
