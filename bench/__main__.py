@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from bench import deploy_to_switched, doors, proxy_cpu, start_up, switch_latency, usage_cost, zero_loss
+from bench import counting_cpu, deploy_to_switched, doors, proxy_cpu, start_up, switch_latency, usage_cost, zero_loss
 from bench.load import load_name, wrk_is_there
 from bench.table import Row, render
 
@@ -20,6 +20,7 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "zero_loss": zero_loss.measure,
     "switch_latency": switch_latency.measure,
     "proxy_cpu": proxy_cpu.measure,
+    "counting_cpu": counting_cpu.measure,
     "deploy_to_switched": deploy_to_switched.measure,
     "start_up": start_up.measure,
     "doors": doors.measure,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
@@ -15,12 +16,13 @@ import pytest
 
 from bluegreen.control.ports import TrafficRouter
 from bluegreen.domain.errors import RouterError, StaleRoute, UsageError
+from bluegreen.domain.latency import EDGES_MILLISECONDS, slower_than
 from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget, SlotTraffic
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.routers.fake import FakeRouter
 from bluegreen.routers.haproxy.router import HaproxyRouter
 from tests.support.haproxy import Place, haproxy_place, service
-from tests.support.http_backends import HttpBackend
+from tests.support.http_backends import HttpBackend, until
 
 BLUE, GREEN = Color.BLUE, Color.GREEN
 
@@ -32,6 +34,10 @@ class World(Protocol):
     def router(self) -> TrafficRouter: ...
 
     async def get(self, name: str, path: str = "/") -> tuple[int, str]: ...
+
+    async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
+        """Asks, and goes away without the answer when the request has arrived."""
+        ...
 
     async def restart(self, services: Sequence[ServiceSpec]) -> None: ...
 
@@ -45,6 +51,12 @@ class HaproxyWorld:
     async def get(self, name: str, path: str = "/") -> tuple[int, str]:
         answer = await self.client.get(f"http://{self.router.listen}{path}", headers={"Host": f"{name}.example"})
         return answer.status_code, answer.text
+
+    async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
+        _, writer = await asyncio.open_connection(self.router.listen.host, self.router.listen.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}.example\r\n\r\n".encode())
+        await until(arrived, "the request at its backend")
+        writer.close()
 
     async def restart(self, services: Sequence[ServiceSpec]) -> None:
         self.router = self.place.router()
@@ -66,14 +78,28 @@ class FakeWorld:
         if not route.targets:
             return 503, ""
         (target,) = self.random.choices(route.targets, [target.weight for target in route.targets])
-        endpoint = self.random.choice(self.router.endpoints[(name, target.color)])
-        answer = await self.client.get(f"http://{endpoint}{path}")
-        before = self.router.counters.get(target.workload_id, SlotTraffic())
-        failed = int(answer.status_code >= 500)
-        self.router.counters[target.workload_id] = replace(
-            before, requests=before.requests + 1, errors=before.errors + failed
-        )
-        return answer.status_code, answer.text
+        endpoints = self.random.sample(known := self.router.endpoints[(name, target.color)], len(known))
+        began = time.monotonic()
+        for tried, endpoint in enumerate(endpoints):
+            try:
+                answer = await self.client.get(f"http://{endpoint}{path}")
+            except httpx.ConnectError:
+                continue
+            except httpx.RemoteProtocolError:
+                return self._in_place(target.workload_id, 502, began, tried)
+            took = (time.monotonic() - began) * 1000
+            self.router.count_answer(target.workload_id, answer.status_code, took, retries=tried)
+            return answer.status_code, answer.text
+        return self._in_place(target.workload_id, 503, began, len(endpoints))
+
+    def _in_place(self, workload_id: str, status: int, began: float, retries: int) -> tuple[int, str]:
+        took = (time.monotonic() - began) * 1000
+        self.router.count_answer(workload_id, status, took, in_place=True, retries=retries)
+        return status, ""
+
+    async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
+        (target,) = (await self.router.routes())[name].targets
+        self.router.count_hang_up(target.workload_id)
 
     async def restart(self, services: Sequence[ServiceSpec]) -> None:
         await self.router.configure(services)
@@ -81,8 +107,8 @@ class FakeWorld:
 
 @pytest.fixture(params=["fake", "haproxy"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """It knows the services `app` and `other`."""
-    known = [service("app"), service("other")]
+    """It knows the services `app`, `other` and `unchecked`, which has no health check."""
+    known = [service("app"), service("other"), service("unchecked", checked=False)]
     if request.param == "fake":
         fake = FakeWorld()
         await fake.router.configure(known)
@@ -226,6 +252,10 @@ async def test_more_endpoints_than_there_were_replicas_declared(world: World, ba
     assert seen == {"one", "two", "three"}
 
 
+async def counted(world: World, name: str, color: Color = BLUE) -> SlotTraffic:
+    return (await world.router.traffic([name]))[name][color]
+
+
 async def test_traffic_is_counted_by_workload(world: World, backends: list[HttpBackend]) -> None:
     await connect(world, "app", backends[0], backends[1])
     await world.router.switch({"app": all_to(BLUE, "w1")})
@@ -233,7 +263,78 @@ async def test_traffic_is_counted_by_workload(world: World, backends: list[HttpB
         await world.get("app", path)
     await world.router.switch({"app": all_to(GREEN, "w2")})
     await world.get("app")
-    assert (await world.router.traffic(["app"]))["app"] == {BLUE: SlotTraffic(3, 1, 0), GREEN: SlotTraffic(1, 0, 0)}
+    blue, green = await counted(world, "app"), await counted(world, "app", GREEN)
+    assert (blue.requests, blue.errors, blue.in_flight) == (3, 1, 0)
+    assert (green.requests, green.errors, green.in_flight) == (1, 0, 0)
+
+
+async def test_answers_are_counted_by_class(world: World, backends: list[HttpBackend]) -> None:
+    await connect(world, "app", backends[0], backends[1])
+    await world.router.switch({"app": all_to(BLUE, "w1")})
+    for code in (200, 201, 301, 404, 418, 500, 502, 599):
+        assert (await world.get("app", f"/status?code={code}"))[0] == code
+    traffic = await counted(world, "app")
+    assert traffic.statuses == (0, 2, 1, 2, 3)
+    assert (traffic.errors, traffic.connection_errors) == (3, 0)
+
+
+async def test_the_histogram_has_every_request_and_a_slow_answer_in_its_bucket(
+    world: World, backends: list[HttpBackend]
+) -> None:
+    await connect(world, "app", backends[0], backends[1])
+    await world.router.switch({"app": all_to(BLUE, "w1")})
+    for path in ("/", "/wait?seconds=0.04", "/wait?seconds=0.22", "/wait?seconds=1.1", "/status?code=503"):
+        await world.get("app", path)
+    traffic = await counted(world, "app")
+    assert len(traffic.latency) == len(EDGES_MILLISECONDS) + 1
+    assert (traffic.requests, sum(traffic.latency)) == (5, 5)
+    # Not faster than they were; how much slower is the machine's business.
+    assert [slower_than(traffic.latency, limit) >= least for limit, least in ((30, 3), (200, 2), (1000, 1))] == [
+        True
+    ] * 3
+    assert sum(traffic.latency[:6]) <= 2
+
+
+async def test_answers_in_the_place_of_replicas_are_connection_errors(
+    world: World, backends: list[HttpBackend]
+) -> None:
+    nobody = Endpoint("127.0.0.1", 1)
+    await world.router.set_endpoints("app", BLUE, [backends[0].endpoint])
+    await world.router.set_endpoints("app", GREEN, [nobody])
+    await world.router.switch({"app": all_to(BLUE, "w1")})
+    assert (await world.get("app", "/close"))[0] == 502
+    assert (await world.get("app", "/status?code=502"))[0] == 502
+    blue = await counted(world, "app")
+    assert (blue.requests, blue.errors, blue.connection_errors, blue.statuses) == (2, 2, 1, (0, 0, 0, 0, 2))
+    await world.router.switch({"app": all_to(GREEN, "w2")})
+    assert (await world.get("app"))[0] == 503
+    green = await counted(world, "app", GREEN)
+    assert (green.requests, green.errors, green.connection_errors) == (1, 1, 1)
+
+
+async def test_a_client_that_hangs_up_is_counted_and_nothing_else_of_it(
+    world: World, backends: list[HttpBackend]
+) -> None:
+    await connect(world, "app", backends[0], backends[1])
+    await world.router.switch({"app": all_to(BLUE, "w1")})
+    await world.get("app")
+    before = await counted(world, "app")
+    await world.hang_up("app", "/slow", lambda: len(backends[0].begun) == 2)
+
+    async def noticed() -> bool:
+        return (await counted(world, "app")).aborted == 1
+
+    await until(noticed, "the router to notice")
+    assert await counted(world, "app") == replace(before, aborted=1)
+
+
+async def test_attempts_that_users_did_not_see_fail_are_retries(world: World, backends: list[HttpBackend]) -> None:
+    await world.router.set_endpoints("unchecked", BLUE, [backends[0].endpoint, Endpoint("127.0.0.1", 1)])
+    await world.router.switch({"unchecked": all_to(BLUE, "w1")})
+    await counted(world, "unchecked")
+    answers = {(await world.get("unchecked"))[0] for _ in range(12)}
+    traffic = await counted(world, "unchecked")
+    assert (answers, traffic.errors, traffic.retries > 0) == ({200}, 0, True)
 
 
 async def test_the_next_workload_in_a_slot_does_not_inherit_its_errors(
@@ -248,7 +349,8 @@ async def test_the_next_workload_in_a_slot_does_not_inherit_its_errors(
     assert (await world.router.traffic(["app"]))["app"][GREEN] == SlotTraffic()
     await world.router.switch({"app": all_to(GREEN, "w3")})
     assert await world.get("app") == (200, "three")
-    assert (await world.router.traffic(["app"]))["app"][GREEN] == SlotTraffic(1, 0, 0)
+    green = await counted(world, "app", GREEN)
+    assert (green.requests, green.errors, green.in_flight) == (1, 0, 0)
 
 
 async def test_an_unknown_service_has_no_numbers(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The configuration, the routes and the counters of HAProxy, as values."""
+"""The configuration and the routes of HAProxy, as values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bluegreen.domain.errors import BluegreenError, ConfigurationError, StaleRoute, UsageError
-from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget, SlotTraffic
+from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget
 from bluegreen.domain.service import HealthCheck, ServiceSpec
 from bluegreen.routers.haproxy import admin, config
 from bluegreen.routers.haproxy.config import ProxySettings, Rendered, render
-from bluegreen.routers.haproxy.counters import Reading, TrafficCounters
 from bluegreen.routers.haproxy.generations import next_entries
 from bluegreen.routers.haproxy.routes import (
     Detour,
@@ -247,47 +246,6 @@ def test_generations_fence_old_decisions(found: int, expected: int, same: bool) 
     assert after.route.targets == tuple(wanted)
 
 
-# --- counters ----------------------------------------------------------------------------------------------------
-
-
-def test_counters_survive_processes() -> None:
-    counters = TrafficCounters()
-    counters.update({1: {"w": Reading(10, 1, 2)}}, {"w"})
-    counters.update({1: {"w": Reading(12, 1, 1)}, 2: {"w": Reading(3, 0, 4)}}, {"w"})
-    assert counters.of("w") == SlotTraffic(15, 1, 5)
-    counters.update({2: {"w": Reading(5, 2, 0)}}, {"w"})
-    assert counters.of("w") == SlotTraffic(17, 3, 0)
-    counters.update({2: {"w": Reading(1, 0, 0)}}, {"w"})
-    assert counters.of("w") == SlotTraffic(18, 3, 0)
-
-
-def test_a_question_about_others_changes_nothing() -> None:
-    counters = TrafficCounters()
-    counters.update({1: {"a": Reading(10, 1, 2)}}, {"a"})
-    counters.update({1: {"b": Reading(1, 0, 0)}}, {"b"})
-    assert counters.of("a") == SlotTraffic(10, 1, 2)
-    counters.forget_all_but({"b"})
-    assert (counters.of("a"), counters.of("b")) == (SlotTraffic(), SlotTraffic(1, 0, 0))
-
-
-READINGS = st.dictionaries(
-    st.integers(1, 3),
-    st.fixed_dictionaries({"w": st.builds(Reading, st.integers(0, 9), st.integers(0, 9), st.integers(0, 3))}),
-    max_size=3,
-)
-
-
-@given(st.lists(READINGS, max_size=8))
-def test_counters_only_grow(steps: list[dict[int, dict[str, Reading]]]) -> None:
-    counters = TrafficCounters()
-    before = SlotTraffic()
-    for step in steps:
-        counters.update(step, {"w"})
-        after = counters.of("w")
-        assert (after.requests >= before.requests, after.errors >= before.errors) == (True, True)
-        before = after
-
-
 # --- answers of HAProxy ------------------------------------------------------------------------------------------
 
 
@@ -301,7 +259,7 @@ def test_show_proc_is_read() -> None:
     assert admin.parse_workers("garbage") == []
 
 
-def test_maps_and_tables_are_read() -> None:
+def test_maps_are_read() -> None:
     assert admin.parse_map("0x10 app app.blue/w/1/w/-\n\n0x20 b none/-/0/-/-\n") == [
         "app app.blue/w/1/w/-",
         "b none/-/0/-/-",
@@ -309,8 +267,6 @@ def test_maps_and_tables_are_read() -> None:
     assert admin.parse_lookups('type=str, found=yes, idx=tree, key="a", value="b/c", type="str"\nfound=no\n') == {
         "a": "b/c"
     }
-    row = "0x1: key=w-1.2 use=3 exp=0 shard=0 conn_cur=3 gpc0=1002 gpc1=7\n"
-    assert admin.parse_counters(f"# table: counters, used:1\n{row}") == {"w-1.2": Reading(1002, 7, 3)}
 
 
 def test_errors_are_ours() -> None:

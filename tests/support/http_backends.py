@@ -17,7 +17,8 @@ from bluegreen.domain.model import Endpoint
 class HttpBackend:
     """Listens on a free port from `with` on.
 
-    `GET /` its name; `/status?code=500`; `/slow` answers after `release` is set; `/stream?events=9` an event stream
+    `GET /` its name; `/status?code=500`; `/slow` answers after `release` is set, `/wait?seconds=0.2` after
+    that time, `/close` never: it ends the connection; `/stream?events=9` an event stream
     whose second half waits for `release`; `/headers` what it received; `POST` the number of bytes. `begun` holds
     the monotonic time at which each request but the health checks arrived.
     """
@@ -70,6 +71,11 @@ def _handler(backend: HttpBackend) -> type[BaseHTTPRequestHandler]:
             if url.path == "/stream":
                 self._stream(int(query["events"]))
                 return
+            if url.path == "/close":
+                self.close_connection = True
+                return
+            if url.path == "/wait":
+                time.sleep(float(query["seconds"]))
             if url.path == "/slow":
                 backend.release.wait(30)
             body = str(self.headers).encode() if url.path == "/headers" else backend.name.encode()

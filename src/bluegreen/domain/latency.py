@@ -20,6 +20,18 @@ Histogram = tuple[int, ...]
 """Requests per bucket; empty when nothing was measured."""
 
 
+def bucket_of(milliseconds: float) -> int:
+    """Which bucket counts it."""
+    return bisect_left(EDGES_MILLISECONDS, milliseconds)
+
+
+def counted(histogram: Sequence[int], milliseconds: float) -> Histogram:
+    """The histogram with one more request in it."""
+    counts = list(histogram or (0,) * (len(EDGES_MILLISECONDS) + 1))
+    counts[bucket_of(milliseconds)] += 1
+    return tuple(counts)
+
+
 def merged(histograms: Iterable[Sequence[int]]) -> Histogram:
     """The histogram of all of them together."""
     return tuple(map(sum, zip_longest(*histograms, fillvalue=0)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bluegreen.control.ports import RouterHealth
 from bluegreen.domain.errors import RouterError, StaleRoute, UnknownName
+from bluegreen.domain.latency import counted
 from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget, SlotTraffic
 from bluegreen.domain.service import ServiceSpec
 
@@ -91,6 +93,28 @@ class FakeRouter:
             for service in services
             if service in self._routes and service not in self.unreadable
         }
+
+    def count_answer(
+        self, workload_id: str, status: int, milliseconds: float, *, in_place: bool = False, retries: int = 0
+    ) -> None:
+        """As a router counts the head of an answer; `in_place` when no replica gave it."""
+        before = self.counters.get(workload_id, SlotTraffic())
+        statuses = list(before.statuses or (0,) * 5)
+        statuses[status // 100 - 1] += 1
+        self.counters[workload_id] = replace(
+            before,
+            requests=before.requests + 1,
+            errors=before.errors + (status >= 500),
+            latency=counted(before.latency, milliseconds),
+            statuses=tuple(statuses),
+            connection_errors=before.connection_errors + in_place,
+            retries=before.retries + retries,
+        )
+
+    def count_hang_up(self, workload_id: str) -> None:
+        """As a router counts a client that did not wait for its answer."""
+        before = self.counters.get(workload_id, SlotTraffic())
+        self.counters[workload_id] = replace(before, aborted=before.aborted + 1)
 
     async def health(self) -> RouterHealth:
         return RouterHealth(self.alive, "a fake router" if self.alive else "the fake router is down")

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from bluegreen.domain.errors import RouterError
 from bluegreen.domain.model import Endpoint
-from bluegreen.routers.haproxy.counters import Reading
 
 ANSWER_TIMEOUT_SECONDS = 5.0
 
 _LOOKUP = re.compile(r'key="([^"]*)", value="([^"]*)"')
-_COUNTER = re.compile(r"key=(\S+) .*?conn_cur=(\d+) gpc0=(\d+) gpc1=(\d+)")
 _FORCED_MAINTENANCE = 0x01
 
 
@@ -90,14 +88,6 @@ def parse_map(answer: str) -> list[str]:
     """Of `show map FILE`: lines `key value`, the entry's address removed."""
     lines = (line.partition(" ") for line in answer.splitlines())
     return [rest for head, _, rest in lines if head.startswith("0x")]
-
-
-def parse_counters(answer: str) -> dict[str, Reading]:
-    """Of `show table`, by key."""
-    return {
-        key: Reading(int(requests), int(errors), int(in_flight))
-        for key, in_flight, requests, errors in _COUNTER.findall(answer)
-    }
 
 
 def parse_info(answer: str) -> dict[str, str]:

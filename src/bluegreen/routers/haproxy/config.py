@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Endpoint
 from bluegreen.domain.service import HealthCheck, ServiceSpec
+from bluegreen.routers.haproxy import counting
+from bluegreen.routers.haproxy.defaults import BACKEND_DEFAULTS, default_sections
 from bluegreen.routers.haproxy.hosts import host_maps
 from bluegreen.routers.haproxy.routes import DETOURS, NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
 from bluegreen.routers.haproxy.slots import Slots, grown, slot_count
@@ -121,7 +123,7 @@ def with_slots(config: str, service: str, color: Color, slots: Slots) -> str:
 
 
 def _bounds(config: str, service: str, color: Color) -> tuple[int, int] | None:
-    start = config.find(f"\nbackend {backend_name(service, color)} from web\n")
+    start = config.find(f"\nbackend {backend_name(service, color)} from ")
     if start < 0:
         return None
     end = config.find("\n\nbackend ", start)
@@ -152,35 +154,14 @@ def _head(settings: ProxySettings) -> str:
         lines.append(f"  maxconn {settings.max_connections}")
     lines += [
         "",
-        "defaults web",
-        "  mode http",
-        "  timeout connect 2s",
-        "  timeout check 2s",
-        "  timeout queue 30s",
-        "  timeout http-request 10s",
-        "  timeout http-keep-alive 75s",
-        # Streams of tokens and events may be silent for long.
-        "  timeout client 1h",
-        "  timeout server 1h",
-        "  timeout tunnel 1h",
-        "  timeout client-fin 30s",
-        # After a reload the old process closes an idle connection with its next answer, not while a client writes.
-        "  option idle-close-on-response",
-        "  balance leastconn",
-        # Only what never reached a replica is sent again: a request may not be done twice.
-        "  retries 3",
-        "  retry-on conn-failure",
-        "  option redispatch 1",
-        # Less than the keep-alive of common servers, so that an idle connection is not reused while they close it.
-        "  default-server pool-purge-delay 2s",
-        "",
+        *default_sections(),
     ]
     return "\n".join(lines)
 
 
 def _frontend(settings: ProxySettings, default: str, has_names: bool, has_suffixes: bool) -> str:
     tls = f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1" if settings.certificate else ""
-    lines = ["frontend public from web", f'  bind "fd@${{{LISTENER_VARIABLE}}}"{tls}']
+    lines = ["frontend public from web", f'  bind "fd@${{{LISTENER_VARIABLE}}}"{tls}', f"  {counting.ARRIVAL}"]
     service = "var(txn.service)"
     if default and not has_names and not has_suffixes:
         # One service for every host: its name need not be looked up for each request.
@@ -197,8 +178,7 @@ def _frontend(settings: ProxySettings, default: str, has_names: bool, has_suffix
         f"  http-request track-sc0 var(txn.route),field(2,/) table {COUNTERS}",
         f"  http-request set-header X-Forwarded-Proto {'https' if tls else 'http'}",
         "  option forwardfor",
-        "  http-after-response sc-inc-gpc(0,0)",
-        "  http-after-response sc-inc-gpc(1,0) if { status ge 500 }",
+        *counting.indented(counting.latency_rules()),
         "  use_backend %[var(txn.route),field(1,/)]",
         f"  default_backend {NO_VERSION_BACKEND}",
         "",
@@ -225,15 +205,16 @@ def _service_lookup(default: str, has_suffixes: bool) -> list[str]:
 
 def _fixed_backends(services: int) -> str:
     size = max(10240, services * 8)
+    stored = f"gpc({counting.COUNTERS_PER_WORKLOAD}),conn_cur"
     return "\n".join(
         [
             f"backend {COUNTERS} from web",
-            f"  stick-table type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store gpc(2),conn_cur",
+            f"  stick-table type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store {stored}",
             "",
             # Requests of an old process, whose server lines can't be changed, to replicas that it does not know.
-            *_detour(DETOURS["http1"], ""),
-            *_detour(DETOURS["h2c"], " proto h2"),
-            f"backend {NO_VERSION_BACKEND} from web",
+            *_detour("http1"),
+            *_detour("h2c"),
+            f"backend {NO_VERSION_BACKEND} from {BACKEND_DEFAULTS['http1']}",
             "  http-request return status 503 content-type text/plain hdr Retry-After 5"
             ' string "bluegreen: this service has no version yet\\n"',
             "",
@@ -241,19 +222,19 @@ def _fixed_backends(services: int) -> str:
     )
 
 
-def _detour(name: str, protocol: str) -> list[str]:
+def _detour(protocol: str) -> list[str]:
     return [
-        f"backend {name} from web",
+        f"backend {DETOURS[protocol]} from {BACKEND_DEFAULTS[protocol]}",
         "  http-request set-dst var(txn.route),field(6,/)",
         "  http-request set-dst-port var(txn.route),field(7,/)",
-        f"  server there 0.0.0.0:0{protocol}",
+        f"  server there 0.0.0.0:0{' proto h2' if protocol == 'h2c' else ''}",
         "",
     ]
 
 
 def _backend(spec: ServiceSpec, color: Color, slots: Slots) -> str:
     protocol = " proto h2" if spec.protocol == "h2c" else ""
-    lines = [f"backend {backend_name(spec.name, color)} from web"]
+    lines = [f"backend {backend_name(spec.name, color)} from {BACKEND_DEFAULTS[spec.protocol]}"]
     if spec.health is not None:
         check = spec.health
         lines += [

@@ -16,12 +16,13 @@ from bluegreen.routers.haproxy import binary
 from bluegreen.routers.haproxy.admin import RouterUnreachable
 from bluegreen.routers.haproxy.config import ROUTES_MAP, ProxySettings, address
 from bluegreen.routers.haproxy.config_files import ConfigFiles
+from bluegreen.routers.haproxy.counter_reader import CounterReader
 from bluegreen.routers.haproxy.counters import TrafficCounters
 from bluegreen.routers.haproxy.files import DirectoryLock, Files
 from bluegreen.routers.haproxy.patience import RETURN_TIMEOUT_SECONDS, returning
 from bluegreen.routers.haproxy.route_book import RouteBook
 from bluegreen.routers.haproxy.route_mover import RouteMover
-from bluegreen.routers.haproxy.routes import RouteEntry, merged, require_valid_targets
+from bluegreen.routers.haproxy.routes import RouteEntry, backend_name, merged, require_valid_targets
 from bluegreen.routers.haproxy.runtime import HaproxyRuntime
 from bluegreen.routers.haproxy.supervisor import HaproxySupervisor
 from bluegreen.spec.configuration import RouterSettings
@@ -67,6 +68,7 @@ class HaproxyRouter:
             listen=settings.listen,
             stop_grace_seconds=stop_grace_seconds,
         )
+        self._reader = CounterReader(self._haproxy)
         self._counters = TrafficCounters()
         self._counting = asyncio.Lock()
         self._heal_after = 0.0
@@ -137,12 +139,17 @@ class HaproxyRouter:
     async def _count(self, services: Sequence[str]) -> Mapping[str, Mapping[Color, SlotTraffic]]:
         entries = self._book.load()
         known = {service: entries[service] for service in services if service in entries}
-        occupants = {entry.occupant(color) for entry in known.values() for color in Color} - {""}
+        occupants = {
+            backend_name(service, color): entry.occupant(color) for service, entry in known.items() for color in Color
+        }
+        workload_ids = sorted(set(occupants.values()) - {""})
         async with self._counting:
             try:
-                self._counters.update(await self._haproxy.counters(sorted(occupants)), occupants)
+                seen = await self._reader.read(workload_ids, sorted(occupants))
             except RouterError:
                 return {}
+            self._counters.update({pid: reading.rows for pid, reading in seen.items()}, workload_ids)
+            self._counters.update_sides({pid: reading.sides for pid, reading in seen.items()}, occupants)
             if len(self._counters) > 10 * len(entries) + 1000:
                 self._counters.forget_all_but({e.occupant(color) for e in entries.values() for color in Color})
         return {

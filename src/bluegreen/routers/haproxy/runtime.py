@@ -12,8 +12,7 @@ from bluegreen.domain.errors import RouterError
 from bluegreen.domain.model import Color, Endpoint
 from bluegreen.routers.haproxy import admin
 from bluegreen.routers.haproxy.admin import RouterSilent, RouterUnreachable, ServerLine, Worker
-from bluegreen.routers.haproxy.config import ADMIN_SOCKET, COUNTERS, MASTER_SOCKET, ROUTES_MAP, address
-from bluegreen.routers.haproxy.counters import Reading
+from bluegreen.routers.haproxy.config import ADMIN_SOCKET, MASTER_SOCKET, ROUTES_MAP, address
 from bluegreen.routers.haproxy.routes import Detour, RouteEntry, backend_name, encode, parse_table
 from bluegreen.routers.haproxy.slots import Slots, assign, slot_count
 
@@ -21,7 +20,7 @@ RELOAD_TIMEOUT_SECONDS = 30.0
 FIRST_PATIENCE_SECONDS = 0.05
 _CHUNK_BYTES = 12_000
 """HAProxy takes at most one buffer (16 KiB) per command."""
-_KEYS_PER_QUESTION = 40
+KEYS_PER_QUESTION = 40
 _COMMANDS_PER_LINE = 60
 _GONE = ("Can't find the target", "Can't connect to the target")
 
@@ -67,7 +66,7 @@ class HaproxyRuntime:
 
     async def routes_of(self, services: Sequence[str]) -> tuple[list[Worker], dict[str, RouteEntry]]:
         """The workers, as `workers()` has them, and these routes of the current one."""
-        if len(services) > _KEYS_PER_QUESTION:
+        if len(services) > KEYS_PER_QUESTION:
             workers, answer = await self._ask_current(f"show map {ROUTES_MAP}")
             return workers, parse_table(admin.parse_map(answer))
         workers, answer = await self._ask_current(";".join(f"get map {ROUTES_MAP} {service}" for service in services))
@@ -89,17 +88,12 @@ class HaproxyRuntime:
         """Puts the routes of `changed` in force in these workers, atomically, and reads them back from each."""
         await asyncio.gather(*(self._apply_routes_to(worker, table, changed, replicas) for worker in workers))
 
-    async def counters(self, workload_ids: Sequence[str]) -> dict[int, dict[str, Reading]]:
-        """By pid of every worker. Raises RouterError when one that runs can't be read."""
-        question = f"show table {COUNTERS}"
-        if len(workload_ids) <= _KEYS_PER_QUESTION:
-            question = ";".join(f"show table {COUNTERS} key {workload_id}" for workload_id in workload_ids)
+    async def ask_all(self, question: str) -> dict[int, str]:
+        """The answer of every worker, by pid. Raises RouterError when one that runs can't be read."""
         (current, *old), first = await self._ask_current(question)
         others = await asyncio.gather(*(self._ask_worker(worker, question) for worker in old))
-        answers = dict(zip(old, others, strict=True))
-        return {current.pid: admin.parse_counters(first)} | {
-            worker.pid: admin.parse_counters(answer) for worker, answer in answers.items() if answer is not None
-        }
+        answers = zip(old, others, strict=True)
+        return {current.pid: first} | {worker.pid: answer for worker, answer in answers if answer is not None}
 
     async def apply_endpoints(self, service: str, color: Color, endpoints: Sequence[Endpoint]) -> None:
         """Makes the server lines of one slot these endpoints, and reads them back. In the current worker only:
@@ -115,7 +109,7 @@ class HaproxyRuntime:
             detours = await self._detours(worker, [table[service] for service in changed], replicas)
             values.update({service: encode(table[service], found) for service, found in detours.items()})
         revivals: list[str] = []
-        if not worker.old and len(changed) <= _KEYS_PER_QUESTION:
+        if not worker.old and len(changed) <= KEYS_PER_QUESTION:
             revivals = [command for service in changed for command in revived(table[service], replicas)]
         if len(changed) == 1:
             await self._set_one(worker, changed[0], values[changed[0]], revivals)
@@ -133,7 +127,7 @@ class HaproxyRuntime:
         if not targets:
             return {}
         question = ";".join(f"show servers state {backend_name(*target)}" for target in targets)
-        if len(targets) > _KEYS_PER_QUESTION:
+        if len(targets) > KEYS_PER_QUESTION:
             question = "show servers state"
         known: dict[str, set[Endpoint]] = {}
         for line in admin.parse_servers(await self._ask_worker(worker, question) or ""):

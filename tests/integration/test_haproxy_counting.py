@@ -1,0 +1,220 @@
+"""What the real HAProxy counts when things are not as they should be: clocks, resets, crashes, gRPC, hang-ups."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx
+import pytest
+
+from bluegreen.domain.latency import slower_than
+from bluegreen.domain.model import Color, Endpoint, RouteTarget, SlotTraffic
+from bluegreen.routers.haproxy import admin, counting
+from bluegreen.routers.haproxy.config import ADMIN_SOCKET
+from bluegreen.routers.haproxy.router import HaproxyRouter
+from bluegreen.routers.haproxy.runtime import HaproxyRuntime
+from tests.support.haproxy import Place, haproxy_place, service
+from tests.support.http_backends import HttpBackend, until
+
+BLUE = Color.BLUE
+
+
+@pytest.fixture
+def one() -> Iterator[HttpBackend]:
+    with HttpBackend("one") as backend:
+        yield backend
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    async with haproxy_place() as place:
+        yield place
+
+
+async def serving(place: Place, endpoint: Endpoint, *, name: str = "app", protocol: str = "http1") -> HaproxyRouter:
+    """All traffic of the service goes to this endpoint."""
+    router = place.router()
+    await router.start([service(name, protocol=protocol, checked=False)])
+    await router.set_endpoints(name, BLUE, [endpoint])
+    await router.switch({name: [RouteTarget(BLUE, f"{name}-1")]})
+    return router
+
+
+async def counted(router: HaproxyRouter, name: str = "app") -> SlotTraffic:
+    return (await router.traffic([name]))[name][BLUE]
+
+
+def client(router: HaproxyRouter) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://{router.listen}", headers={"Host": "app.example"}, timeout=20)
+
+
+@pytest.mark.parametrize("jump_milliseconds", [3_600_000, -3_600_000, 400, -400])
+async def test_a_clock_that_is_set_meanwhile_moves_no_answer_to_another_bucket(
+    place: Place, one: HttpBackend, monkeypatch: pytest.MonkeyPatch, jump_milliseconds: int
+) -> None:
+    """As if the clock were set between the arrival of each request and its answer."""
+    before = f"{counting.ARRIVAL},sub({1000 * jump_milliseconds})"
+    monkeypatch.setattr(counting, "ARRIVAL", before)
+    router = await serving(place, one.endpoint)
+    async with client(router) as asking:
+        for path in ("/", "/wait?seconds=0.8", "/"):
+            assert (await asking.get(path)).status_code == 200
+    traffic = await counted(router)
+    assert (traffic.requests, sum(traffic.latency)) == (3, 3)
+    assert slower_than(traffic.latency, 750) >= 1
+    assert slower_than(traffic.latency, 10_000) == 0
+    # Without the second look all would be slow, or all fast.
+    assert slower_than(traffic.latency, 300) < 3
+
+
+async def test_an_answer_of_the_router_itself_is_counted_whatever_the_clock_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "ARRIVAL", f"{counting.ARRIVAL},add(3600000000)")
+    router = await serving(place, Endpoint("127.0.0.1", 1))
+    async with client(router) as asking:
+        assert (await asking.get("/")).status_code == 503
+    traffic = await counted(router)
+    assert (traffic.requests, traffic.errors, traffic.connection_errors) == (1, 1, 1)
+
+
+async def test_cleared_counters_begin_anew_and_what_was_read_stays(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    async with client(router) as asking:
+        for path in ("/", "/status?code=500", "/"):
+            await asking.get(path)
+        before = await counted(router)
+        await admin.ask(place.run_directory / ADMIN_SOCKET, "clear table counters;clear counters all")
+        assert await counted(router) == before
+        await asking.get("/")
+    after = await counted(router)
+    assert (after.requests, after.errors, sum(after.latency)) == (4, 1, 4)
+
+
+async def test_a_killed_haproxy_takes_only_what_was_not_read(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    async with client(router) as asking:
+        await asking.get("/")
+        await asking.get("/status?code=404")
+    before = await counted(router)
+    haproxy = HaproxyRuntime(place.run_directory)
+    (worker,) = await haproxy.workers()
+    os.kill(worker.pid, signal.SIGKILL)
+
+    async def answers() -> bool:
+        try:
+            async with client(router) as asking:
+                return (await asking.get("/")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    await until(answers, "HAProxy to be back")
+
+    async def readable() -> bool:
+        return bool(await router.traffic(["app"]))
+
+    await until(readable, "its counters")
+    after = await counted(router)
+    assert after.requests > before.requests
+    assert (after.statuses[3], sum(after.latency)) == (1, after.requests)
+
+
+async def test_a_poller_that_stalled_finds_everything_later(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    attentive = place.router()
+    await attentive.start([service("app", checked=False)])
+    async with client(router) as asking:
+        for _ in range(20):
+            await asking.get("/")
+            await counted(attentive)
+    assert (await counted(router)).latency == (await counted(attentive)).latency
+    assert (await counted(router)).requests == 20
+
+
+async def test_an_answer_that_is_cut_by_the_client_is_a_request_and_aborted(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    await counted(router)
+    async with client(router) as asking, asking.stream("GET", "/stream?events=4") as answer:
+        await anext(answer.aiter_bytes())
+
+    async def noticed() -> bool:
+        return (await counted(router)).aborted == 1
+
+    one.release.set()
+    await until(noticed, "the router to notice")
+    traffic = await counted(router)
+    assert (traffic.requests, traffic.errors) == (1, 0)
+
+
+# --- gRPC --------------------------------------------------------------------------------------------------------
+
+
+class Failing(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Ends each call with the status that is its request; `/x/Late` after a message."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        codes = {code.value[0]: code for code in grpc.StatusCode}
+
+        async def now(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            if request != b"0":
+                await context.abort(codes[int(request)], "as asked for")
+            return b"fine"
+
+        async def late(request: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            yield b"fine so far"
+            await context.abort(codes[int(request)], "as asked for")
+
+        if details.method == "/x/Late":
+            return grpc.unary_stream_rpc_method_handler(late)
+        return grpc.unary_unary_rpc_method_handler(now)
+
+
+@pytest.fixture
+async def rpc(place: Place) -> AsyncIterator[tuple[HaproxyRouter, grpc.aio.Channel]]:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Failing(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    router = await serving(place, Endpoint("127.0.0.1", port), name="rpc", protocol="h2c")
+    options = [("grpc.default_authority", "rpc.example")]
+    async with grpc.aio.insecure_channel(str(router.listen), options=options) as channel:
+        yield router, channel
+    await server.stop(None)
+
+
+async def status_of(call: Callable[..., Any], request: bytes) -> int:
+    try:
+        answer = call(request)
+        if hasattr(answer, "__aiter__"):
+            async for _ in answer:
+                pass
+        else:
+            await answer
+    except grpc.aio.AioRpcError as error:
+        return int(error.code().value[0])
+    return 0
+
+
+async def test_grpc_statuses_that_are_the_servers_fault_are_errors(
+    rpc: tuple[HaproxyRouter, grpc.aio.Channel],
+) -> None:
+    router, channel = rpc
+    say = channel.unary_unary("/x/Now")
+    for status in range(17):
+        assert await status_of(say, str(status).encode()) == status
+    traffic = await counted(router, "rpc")
+    assert (traffic.requests, traffic.errors) == (17, len(counting.GRPC_FAULTS))
+    assert (traffic.statuses, traffic.connection_errors) == ((0, 17, 0, 0, 0), 0)
+
+
+async def test_a_grpc_status_after_a_message_is_not_seen(rpc: tuple[HaproxyRouter, grpc.aio.Channel]) -> None:
+    """HAProxy has no rule for trailers. When this fails, one has come: then count them, and say so in the docs."""
+    router, channel = rpc
+    assert await status_of(channel.unary_stream("/x/Late"), b"13") == 13
+    traffic = await counted(router, "rpc")
+    assert (traffic.requests, traffic.errors) == (1, 0)
