@@ -278,6 +278,12 @@ def test_the_model_of_the_environment_is_only_for_what_the_grammar_does_not_know
     assert "error: --model: 'nobody:nothing'" in unknown.stderr
 
 
+def test_consent_beforehand_is_not_for_what_only_a_model_understands(config: Path) -> None:
+    with fake_daemon(config, plan=plan()):
+        said = bluegreen(config, "ask", "don't deploy shop v2", "--yes", BLUEGREEN_MODEL="nobody:nothing")
+    assert "nobody:nothing is asked, and asks before it acts" in said.stderr
+
+
 async def _world() -> World:
     world = World()
     await world.start()

@@ -90,11 +90,24 @@ async def test_who_may_deploy_but_not_switch_stops_at_the_approval_of_a_person()
         with pytest.raises(Forbidden, match=r"overrides\.policy\.auto_promote"):
             await tools("deploy", service="app", image="app:v2", overrides={"policy.auto_promote": "true"})
         assert world.active_image() == "app:v1"
-        await tools.by(OWNER)("approve", service="app", requested_by="ada")
+        raised = [alert for alert in world.alerts.alerts if alert.name == "deploy-awaiting-approval"]
+        assert [(alert.severity, alert.next_command) for alert in raised] == [("info", "bluegreen approve app")]
+        await tools.by(OWNER)("approve", service="app", requested_by="ada", reason="looks good")
         await world.until(Phase.MONITORING)
         assert world.active_image() == "app:v2"
         events = (await tools("events", deployment=deployment["id"]))["events"]
-        assert next(event["data"]["requested_by"] for event in events if event["kind"] == "promoted") == "ada"
+        promoted = next(event["data"] for event in events if event["kind"] == "promoted")
+        assert promoted == {"requested_by": "ada", "reason": "looks good"}
+
+
+async def test_who_deploys_and_vanishes_does_not_hold_twice_the_capacity_for_ever() -> None:
+    async with World() as world:
+        await world.first_version()
+        await Tools(world, agent(Scope.DEPLOY))("deploy", service="app", image="app:v2")
+        await world.until(Phase.AWAITING_APPROVAL)
+        ended = await world.until(Phase.ABORTED, seconds=world.fleet.policy.orphan_seconds + 120)
+        assert "nobody let v2 (green) have the traffic within 3600 s" in ended.cause
+        assert await world.running() == {"app:v1"}
 
 
 async def test_who_may_not_promote_leaves_the_way_back_while_the_new_version_is_watched() -> None:

@@ -84,13 +84,17 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
 
 
 async def begin(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
-    """A deployment whose overrides are allowed. Who may not move traffic gets one that waits for a person."""
+    """A deployment whose overrides are allowed. Who may not move traffic gets one that waits for a person, as long as
+    an orphan may when the service does not say how long."""
     steps = steps_of(request.strategy)
     overrides = dict(request.overrides)
     if not fleet.caller.scope.includes(Scope.SWITCH):
         overrides["policy.auto_promote"] = "false"
     request = replace(request, overrides=overrides)
     spec, image, blue = await resolve(fleet, request)
+    if not fleet.caller.scope.includes(Scope.SWITCH) and not spec.policy.approval_timeout_seconds:
+        # Who asked may be gone before a person comes, and a version that waits holds as much as the one that works.
+        overrides["policy.approval_timeout_seconds"] = f"{fleet.policy.orphan_seconds:g}"
     watcher = fleet.watchers[spec.name]
     _refuse_if_busy(watcher)
     if blue is not None and blue.image == image and not request.force:
@@ -156,8 +160,9 @@ async def promote(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
                 + (f" ({monitor.health.summary})" if monitor else ""),
                 hint=f"See: bluegreen logs {request.service}",
             )
+    by = request.requested_by or fleet.caller.name
     try:
-        changed = await watcher.command(deployment.id, e.Promoted(request.requested_by or fleet.caller.name))
+        changed = await watcher.command(deployment.id, e.Promoted(by, request.reason[:LONGEST_TEXT]))
     except IllegalEvent as error:
         now = watcher.live.get(deployment.id, deployment).phase
         raise Refused(

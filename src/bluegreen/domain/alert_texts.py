@@ -10,6 +10,7 @@ COMPLETE = "deploy-complete"
 ROLLBACK = "deploy-rollback"
 FAILED = "deploy-failed"
 ABORTED = "deploy-aborted"
+AWAITING_APPROVAL = "deploy-awaiting-approval"
 NEEDS_ATTENTION = "deploy-needs-attention"
 
 
@@ -43,6 +44,21 @@ def needs_attention(d: Deployment, trouble: str, *, topic: str, way_back: bool =
         cause=trouble,
         next_command=command,
         topic=topic,
+    )
+
+
+def awaiting_approval(d: Deployment, expires_after_seconds: float) -> RaiseAlert:
+    """For the person without whom it does not go on; `expires_after_seconds` 0 is never."""
+    command = f"bluegreen approve {d.service}"
+    until = f"; nobody within {expires_after_seconds:g} s means no" if expires_after_seconds else ""
+    text = f"{d.service}: {d.image} of {d.requested_by} is verified and waits for a person{until}"
+    return RaiseAlert(
+        AWAITING_APPROVAL,
+        "info",
+        _with_command(text, command),
+        version=version_of(d),
+        cause=f"{d.requested_by} may not move the traffic, or auto_promote is off",
+        next_command=command,
     )
 
 

@@ -101,6 +101,7 @@ class Promoted(Event):
 
     kind: ClassVar[str] = "promoted"
     requested_by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

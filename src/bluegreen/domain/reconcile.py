@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
+    Action,
     ConnectSlot,
     Plan,
     RunSmokeTests,
     StartWorkload,
     SwitchTraffic,
 )
+from bluegreen.domain.alert_texts import awaiting_approval
 from bluegreen.domain.capacity import requirements
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.health import Health
@@ -183,7 +185,10 @@ def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> P
         expired = f"nobody let {green.label} have the traffic within {limit:g} s{untouched(d)}"
         return Plan(expired, events=(e.AbortRequested("bluegreen", expired),))
     connect = connect_slot(green, seen)
-    actions = (connect,) if connect else ()
+    actions: tuple[Action, ...] = (connect,) if connect else ()
+    alert = awaiting_approval(d, limit)
+    if f"alert:{alert.id_in(d.id)}" not in d.seen:
+        actions = (*actions, alert)
     if not seen.is_healthy(green):
         return Plan(f"{green.label} is not healthy now: {seen.health_of(green).summary}", actions=actions)
     left = f" and waits {max(limit - seen.elapsed_seconds, 0):.0f} s more, then it is stopped" if limit else ""

@@ -52,6 +52,10 @@ def ask(
     if isinstance(found, Understood):
         return _carry_out(client, found, yes=yes, as_json=as_json)
     model = os.environ.get(MODEL_VARIABLE, "")
+    if model and yes:
+        # "don't deploy …" is no sentence of the grammar: a model must not act on it unasked.
+        note(printable(f"not understood by the grammar ({found.problem}); {model} is asked, and asks before it acts"))
+        return _model(client, sentence, model, yes=False, as_json=as_json)
     if model:
         note(printable(f"not understood by the grammar ({found.problem}); asking {model}"))
         return _model(client, sentence, model, yes=yes, as_json=as_json)

@@ -78,7 +78,7 @@ _SENTENCES: dict[str, Callable[[Data], str]] = {
     "smoke_passed": lambda data: f"smoke tests passed{_joined(data.get('results'))}",
     "approval_needed": lambda _: "the new version is verified and waits for a person to promote it",
     "verified": lambda _: "the new version is verified",
-    "promoted": lambda data: f"promoted{_after(data.get('requested_by'), ' by ')}",
+    "promoted": lambda data: f"promoted{_after(data.get('requested_by'), ' by ')}{_after(data.get('reason'))}",
     "baseline_recorded": _baseline,
     "traffic_switched": _switched,
     "step_passed": lambda data: f"this share of the traffic went well{_after(data.get('verdict'))}",

@@ -47,6 +47,15 @@ def submit(
     gpus: Annotated[int | None, Parameter(name="--gpus", help="GPUs of a replica; as the running version.")] = None,
     cpu_cores: Annotated[float | None, Parameter(name="--cpu-cores", help="CPU cores of a replica.")] = None,
     memory_mb: Annotated[int | None, Parameter(name="--memory-mb", help="Memory of a replica in MiB.")] = None,
+    gpu_memory_mb: Annotated[
+        int | None, Parameter(name="--gpu-memory-mb", help="Refused: GPUs are given out whole.")
+    ] = None,
+    priority: Annotated[
+        int | None, Parameter(name="--priority", help="0 to 100; changes nothing for versions of services.")
+    ] = None,
+    preemptible: Annotated[
+        bool, Parameter(name="--preemptible", help="Refused: a version is never stopped to make room.", negative=())
+    ] = False,
     max_runtime_seconds: Annotated[
         float | None, Parameter(name="--max-runtime-seconds", help="How long it may wait for its traffic.")
     ] = None,
@@ -76,6 +85,9 @@ def submit(
         gpus=gpus,
         cpuCores=cpu_cores,
         memoryMb=memory_mb,
+        gpuMemoryMb=gpu_memory_mb,
+        priority=priority,
+        preemptible=preemptible,
         maxRuntimeSeconds=max_runtime_seconds,
         command=command or None,
         args=args or None,
