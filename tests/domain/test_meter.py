@@ -71,6 +71,6 @@ def test_checks_and_restarts_begin_anew_without_a_step_back() -> None:
     assert [sample["restarts"] for sample in found] == [1, 4, 5, None]
 
 
-def test_levels_of_the_machine_are_columns_like_the_others() -> None:
-    sample = Meter(None).read(1.0, Reading(levels={"in_flight": 3.5}))
+def test_what_the_machine_says_has_columns_like_the_rest() -> None:
+    sample = Meter(None).read(1.0, Reading(machine={"in_flight": 3.5}))
     assert sample["in_flight"] == 3.5

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import pytest
+
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.usage import GpuUsage, Usage
 from bluegreen.runtimes.fake import FakeRuntime
 from tests.simulation.world import World
+from tests.support.gate import Tools
 
 
 class FailingRuntime(FakeRuntime):
@@ -76,9 +79,35 @@ async def test_a_reading_is_told_once_and_what_was_consumed_from_the_second_on()
         world.runtime.usages[workload.id] = Usage(18.5, 2**30)
         await usage.look()
         second = usage.news(workload.id)
-        assert (second["cpu_seconds"], second["usage_seconds"]) == (6.0, 4.0)
+        assert (second["cpu_milliseconds"], second["usage_milliseconds"]) == (6000, 4000)
         assert "gpus" not in second
         await world.clock.advance(4)
         world.runtime.usages[workload.id] = Usage(0.5, 2**30)
         await usage.look()
-        assert "cpu_seconds" not in usage.news(workload.id)
+        assert "cpu_milliseconds" not in usage.news(workload.id)
+
+
+async def test_what_a_version_uses_can_be_asked_for() -> None:
+    async with World() as world:
+        world.fleet.usage.start()
+        world.fleet.metrics.start()
+        await world.first_version()
+        workload = world.last().green
+        assert workload is not None
+        for turn in range(60):
+            gpus = (GpuUsage(0, 0.5, 2**33, 61.0), GpuUsage(1, 1.0, 2**33, 72.0))
+            world.runtime.usages[workload.id] = Usage(100 + 1.5 * turn, 3 * 2**30, gpus)
+            await world.clock.advance(1)
+        expected = {
+            "cpu_usage": 1.5,
+            "memory_used": 3 * 2**30,
+            "gpu_utilization": 0.75,
+            "gpu_memory_used": 2**34,
+            "gpu_temperature": 72.0,
+        }
+        for metric, value in expected.items():
+            view = await Tools(world)("metrics_query", metric=metric, workloadId=workload.id, startTime="-30s")
+            assert view["summary"]["avg"] == pytest.approx(value, rel=0.01), metric
+        age = await Tools(world)("metrics_query", metric="workload_duration", workloadId=workload.id, startTime="-10s")
+        (status,) = await world.runtime.list()
+        assert age["summary"]["latest"] == pytest.approx(world.clock.now() - status.created_at, abs=6)

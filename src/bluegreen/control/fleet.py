@@ -82,6 +82,7 @@ class Fleet:
         """Past deployments that were read lately; they don't change any more."""
         self.usage = UsageWatch(self.observers, ports.runtime, ports.clock)
         self.metrics = MetricsRecorder(self.observers, self.view, ports.clock, samples, alerts.tell)
+        self.metrics.machine = self.usage.news
         self.rules = RuleBook(self.metrics, alerts, ports.store, ports.clock)
         for spec in services.values():
             self.add(spec)

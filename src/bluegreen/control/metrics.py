@@ -44,8 +44,8 @@ MAX_GONE_WORKLOADS = 200
 NEW_SECONDS = 10.0
 """A workload this young is measured from its first request on."""
 
-Levels = Callable[[str], Mapping[str, float]]
-"""What the machine says of a workload, by its id: columns that are levels."""
+MachineNews = Callable[[str], Mapping[str, float]]
+"""What the machine says of a workload, by its id, since it was last asked: columns of a sample."""
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class MetricsRecorder:
     def __init__(
         self, observers: Mapping[str, Observer], view: RouterView, clock: Clock, store: SampleStore, tell: Tell
     ) -> None:
-        self.levels: Levels = lambda _: {}
+        self.machine: MachineNews = lambda _: {}
         self.steady = SteadyClock(clock)
         self.writer = SampleWriter(store, clock, self.steady, tell)
         self.record = RecordBook(self.steady, self.writer)
@@ -201,7 +201,7 @@ class MetricsRecorder:
             checks=sum(replica.checks for replica in replicas),
             checks_passed=sum(replica.checks - replica.failures for replica in replicas),
             restarts=status.restarts if status else None,
-            levels=self.levels(workload.id),
+            machine=self.machine(workload.id),
         )
         sample = recorded.meter.read(self.steady.at, reading)
         recorded.ring.add(sample)

@@ -110,7 +110,9 @@ class MetricsQueryRequest:
 
     metric: str
     """health_check_success (share, 0 to 1), request_error_rate (share), request_connection_error_rate (share),
-    request_rate (1/s), request_latency_p50, p90, p95 or p99 (milliseconds), requests_in_flight or restarts."""
+    request_rate (1/s), request_latency_p50, p90, p95 or p99 (milliseconds), requests_in_flight, restarts, cpu_usage
+    (cores), memory_used (bytes), gpu_utilization (share), gpu_memory_used (bytes), gpu_temperature (degrees Celsius) or
+    workload_duration (seconds)."""
     workloadId: str = ""
     """Of this workload alone; inference-model-service for all versions of a service."""
     nodeId: str = ""

@@ -105,5 +105,6 @@ def columns_of(reading: UsageReading, before: UsageReading | None) -> dict[str, 
         known |= {"gpus": len(busy), "gpus_busy": sum(busy)}
     # Less than before: the runtime began to count anew, and when what it says was consumed nobody knows.
     if before is not None and usage.cpu_seconds >= before.usage.cpu_seconds and reading.at > before.at:
-        known |= {"usage_seconds": reading.at - before.at, "cpu_seconds": usage.cpu_seconds - before.usage.cpu_seconds}
+        known["usage_milliseconds"] = round((reading.at - before.at) * 1000)
+        known["cpu_milliseconds"] = round((usage.cpu_seconds - before.usage.cpu_seconds) * 1000)
     return {name: float(value) for name, value in known.items() if value is not None}

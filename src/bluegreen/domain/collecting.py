@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from bluegreen.domain.columns import PLACE
@@ -24,11 +24,16 @@ Workloads = Sequence[Sequence[Sample]]
 """The samples of each workload, ascending."""
 Sums = list[float]
 """One for each of the columns that were asked for."""
-_SECONDS = PLACE["seconds"]
+SECONDS_OF = {"seconds": 1.0, "usage_milliseconds": 0.001}
+"""Columns that say in how long a time counts came, and their unit in seconds."""
 
 
-def counts(workloads: Workloads, names: Sequence[str], edges: Sequence[float], *, spread: bool) -> list[Sums | None]:
-    """What came in each step, all workloads together; None where the first of the columns was measured of none."""
+def counts(
+    workloads: Workloads, names: Sequence[str], edges: Sequence[float], *, spread: bool, over: str = "seconds"
+) -> list[Sums | None]:
+    """What came in each step, all workloads together; None where the first of the columns was measured of none.
+    `spread` evenly over the time that the column `over` tells, else all of it where its sample lies."""
+    place_of_time, unit = PLACE[over], SECONDS_OF[over]
     found: list[Sums | None] = [None] * (len(edges) - 1)
     places = [PLACE[name] for name in names]
     for samples in workloads:
@@ -37,7 +42,7 @@ def counts(workloads: Workloads, names: Sequence[str], edges: Sequence[float], *
             if values[places[0]] is None:
                 continue
             came = [values[place] or 0.0 for place in places]
-            seconds = (values[_SECONDS] or 0.0) if spread else 0.0
+            seconds = (values[place_of_time] or 0.0) * unit if spread else 0.0
             _put(found, came, sample.at - seconds, sample.at, edges)
     return found
 
@@ -63,14 +68,16 @@ def _add(found: list[Sums | None], step: int, came: Sums, part: float) -> None:
     found[step] = list(more) if sums is None else [a + b for a, b in zip(sums, more, strict=True)]
 
 
-def levels(workloads: Workloads, name: str, edges: Sequence[float]) -> list[Value]:
-    """The value at the end of each step, summed over the workloads that have one; None where none has."""
-    totals: list[Value] = [None] * (len(edges) - 1)
+def levels(
+    workloads: Workloads, name: str, edges: Sequence[float], combine: Callable[[list[float]], float] = sum
+) -> list[Value]:
+    """The value at the end of each step, of the workloads that have one together; None where none has."""
+    found: list[list[float]] = [[] for _ in edges[1:]]
     for samples in workloads:
-        for step, value in enumerate(_levels(samples, PLACE[name], edges)):
+        for step, value in zip(found, _levels(samples, PLACE[name], edges), strict=True):
             if value is not None:
-                totals[step] = (totals[step] or 0.0) + value
-    return totals
+                step.append(value)
+    return [combine(known) if known else None for known in found]
 
 
 def _levels(samples: Sequence[Sample], place: int, edges: Sequence[float]) -> list[Value]:

@@ -46,6 +46,15 @@ COLUMNS: tuple[Column, ...] = (
     Column(10, "retries", Kind.COUNT),
     *(Column(11 + place, name, Kind.COUNT) for place, name in enumerate(STATUSES)),
     *(Column(20 + place, name, Kind.COUNT) for place, name in enumerate(LATENCY)),
+    # What the machine says of the workload, every few seconds; the other samples in between say nothing.
+    Column(60, "usage_milliseconds", Kind.COUNT),  # before `at`, in which the processor time was consumed
+    Column(61, "cpu_milliseconds", Kind.COUNT),
+    Column(62, "memory_bytes", Kind.LAST),
+    Column(63, "gpus", Kind.LAST),  # that told how busy they are
+    Column(64, "gpus_busy", Kind.LAST),  # the shares of the time in which each was busy, added up
+    Column(65, "gpu_memory_bytes", Kind.LAST),
+    Column(66, "gpu_celsius", Kind.LAST),  # of the hottest
+    Column(67, "age_seconds", Kind.LAST),
 )
 PLACE: dict[str, int] = {column.name: place for place, column in enumerate(COLUMNS)}
 """Where a column's value stands in `Sample.values`."""

@@ -45,8 +45,8 @@ class Reading:
     checks: int = 0
     checks_passed: int = 0
     restarts: int | None = None
-    levels: Mapping[str, float] | None = None
-    """Columns that are levels, by name: what the machine says of the workload."""
+    machine: Mapping[str, float] | None = None
+    """What the machine says of the workload: columns by name."""
 
 
 class Meter:
@@ -78,8 +78,8 @@ class Meter:
             last, total = self._restarts
             self._restarts = (reading.restarts, total + growth(last, reading.restarts))
             values[PLACE["restarts"]] = self._restarts[1]
-        for name, level in (reading.levels or {}).items():
-            values[PLACE[name]] = level
+        for name, value in (reading.machine or {}).items():
+            values[PLACE[name]] = value
         return Sample(at, tuple(values))
 
 

@@ -62,6 +62,30 @@ def _level(workloads: Workloads, columns: Sequence[str], edges: Sequence[float])
     return [Point(end, value, end - begin) for begin, end, value in values]
 
 
+def _highest(workloads: Workloads, columns: Sequence[str], edges: Sequence[float]) -> list[Point]:
+    values = zip(edges, edges[1:], levels(workloads, columns[0], edges, max), strict=False)
+    return [Point(end, value, end - begin) for begin, end, value in values]
+
+
+def _mean(workloads: Workloads, columns: Sequence[str], edges: Sequence[float]) -> list[Point]:
+    """The second column is a sum over so many as the first says."""
+    many, together = (levels(workloads, name, edges) for name in columns)
+    return [
+        Point(end, total / number if number and total is not None else None, number or 0.0)
+        for end, number, total in zip(edges[1:], many, together, strict=True)
+    ]
+
+
+def _cores(workloads: Workloads, columns: Sequence[str], edges: Sequence[float]) -> list[Point]:
+    """Each workload's mean over what was measured of the step, all of them added."""
+    totals: list[float | None] = [None] * (len(edges) - 1)
+    for samples in workloads:
+        for step, sums in enumerate(counts([samples], columns, edges, spread=True, over=columns[0])):
+            if sums is not None and sums[0] > 0:
+                totals[step] = (totals[step] or 0.0) + sums[1] / sums[0]
+    return [Point(end, total, end - begin) for begin, end, total in zip(edges, edges[1:], totals, strict=False)]
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """`unit` is what a value means; `share` tells that it lies between 0 and 1. `pooled` metrics have no average of
@@ -83,6 +107,16 @@ def _latency(percent: int) -> Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
+        Metric("cpu_usage", "cores", ("usage_milliseconds", "cpu_milliseconds"), _cores),
+        Metric("gpu_memory_used", "bytes in use on the GPUs", ("gpu_memory_bytes",), _level),
+        Metric("gpu_temperature", "degrees Celsius of the hottest GPU", ("gpu_celsius",), _highest),
+        Metric(
+            "gpu_utilization",
+            "share of the time in which the GPUs were busy, 0 to 1",
+            ("gpus", "gpus_busy"),
+            _mean,
+            share=True,
+        ),
         Metric(
             "health_check_success",
             "share of health checks that passed, 0 to 1",
@@ -104,10 +138,14 @@ METRICS: dict[str, Metric] = {
             _share,
             share=True,
         ),
+        Metric("memory_used", "bytes of resident memory", ("memory_bytes",), _level),
         *(_latency(percent) for percent in (50, 90, 95, 99)),
         Metric("request_rate", "requests per second", ("requests",), _rate),
         Metric("requests_in_flight", "requests being worked on at the end of the step", ("in_flight",), _level),
         Metric("restarts", "restarts since the workload began", ("restarts",), _level),
+        Metric(
+            "workload_duration", "seconds since the workload was started, of the oldest", ("age_seconds",), _highest
+        ),
     )
 }
 
