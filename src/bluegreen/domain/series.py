@@ -124,6 +124,7 @@ METRICS: dict[str, Metric] = {
             partial(_share, spread=False),
             share=True,
         ),
+        Metric("memory_used", "bytes of resident memory", ("memory_bytes",), _level),
         Metric(
             "request_connection_error_rate",
             "share of requests that no replica answered, so that the router did, 0 to 1",
@@ -138,7 +139,6 @@ METRICS: dict[str, Metric] = {
             _share,
             share=True,
         ),
-        Metric("memory_used", "bytes of resident memory", ("memory_bytes",), _level),
         *(_latency(percent) for percent in (50, 90, 95, 99)),
         Metric("request_rate", "requests per second", ("requests",), _rate),
         Metric("requests_in_flight", "requests being worked on at the end of the step", ("in_flight",), _level),

@@ -47,4 +47,4 @@ def sparkline(values: Sequence[float | None], top: float) -> str:
     if top <= 0:
         return "".join(GAP if value is None else BARS[0] for value in values)
     steps = len(BARS) - 1
-    return "".join(GAP if v is None else BARS[min(steps, max(0, round(v / top * steps)))] for v in values)
+    return "".join(GAP if v is None else BARS[round(min(v, top) / top * steps)] for v in values)
