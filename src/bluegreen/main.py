@@ -32,6 +32,7 @@ from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
 from bluegreen.domain.model import Resources
 from bluegreen.doors import Doors
 from bluegreen.probes.http import HttpProber
+from bluegreen.probes.prometheus import PrometheusSource
 from bluegreen.routers.haproxy.router import HaproxyRouter
 from bluegreen.runtimes.process.machine import detect_resources
 from bluegreen.runtimes.process.runtime import ProcessRuntime
@@ -88,8 +89,9 @@ class Daemon:
         self.store = SqliteEventStore(event_log(configuration.daemon.state_dir))
         self.keeper = RouterKeeper(self.router, SystemClock())
         self.prober = HttpProber(command_directory=configuration.base_directory)
+        self.metrics = PrometheusSource(configuration.metrics.prometheus, os.environ)
         self.fleet = Fleet(
-            Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock()),
+            Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock(), self.metrics),
             configuration.services,
             AlertDesk(make_sinks(configuration, os.environ), SystemClock(), self.store, self.store),
             MemorySampleStore(),
@@ -125,6 +127,7 @@ class Daemon:
                 await self.router.stop()
         finally:
             await self.prober.aclose()
+            await self.metrics.aclose()
             await self.store.close()
 
     async def _begin(self, doors: Doors) -> None:
@@ -132,6 +135,7 @@ class Daemon:
         found_running = (await self.router.health()).alive
         await self.router.start(list(self.configuration.services.values()))
         try:
+            await self.metrics.prepare()
             self.fleet.alerts.start()
             await recover(self.fleet)
             await self.fleet.rules.load()
@@ -152,6 +156,8 @@ class Daemon:
         sinks = make_sinks(changed, os.environ)
         view = await apply_configuration(self.fleet, self.configuration, changed)
         self.fleet.alerts.sinks = sinks
+        self.metrics.settings = changed.metrics.prometheus
+        await self.metrics.prepare()
         self.fleet.policy = changed.policy
         self.configuration = changed
         return view
@@ -174,6 +180,22 @@ async def _open_what_can_be_opened(path: Path) -> tuple[SqliteEventStore, bool]:
             await store.open()
             return store, not read_only
     return store, False
+
+
+def ask_prometheus(configuration: Configuration) -> str:
+    """Asks it for a number: what is wrong, "" when all is well. None may be configured; then nothing is wrong."""
+    settings = configuration.metrics.prometheus
+    if settings is None:
+        return ""
+
+    async def ask() -> str:
+        source = PrometheusSource(settings, os.environ)
+        try:
+            return (await source.query("vector(1)", timeout_seconds=settings.timeout_seconds)).problem
+        finally:
+            await source.aclose()
+
+    return asyncio.run(ask())
 
 
 def direct_rollback(config_path: Path, service: str, requested_by: str) -> RollbackView:

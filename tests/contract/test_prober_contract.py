@@ -77,6 +77,16 @@ async def test_a_smoke_test_never_raises(world: World, status: int | None, ok: b
     assert result.detail
 
 
+@pytest.mark.parametrize(("script", "exit_code"), [("exit 0", 0), ("exit 1", 1), ("exit 3", 3), ("sleep 600", None)])
+async def test_a_command_never_raises_and_ends_in_time(world: World, script: str, exit_code: int | None) -> None:
+    async with world.replica(200) as (prober, endpoint):
+        if isinstance(prober, FakeProber):
+            prober.script_exits([exit_code])
+        result = await prober.run(["sh", "-c", script], endpoint, WORKLOAD, 0.3 if exit_code is None else 30)
+    assert result.exit_code == exit_code
+    assert bool(result.problem) == (exit_code is None)
+
+
 async def test_the_fake_uses_up_its_answers_and_stays_with_the_last() -> None:
     prober, one, other = FakeProber(), Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)
     prober.script_health([503, 200], one)

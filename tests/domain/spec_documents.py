@@ -47,6 +47,13 @@ url = "http://alertmanager.example:9093"
 kind = "file"
 path = "alerts.jsonl"
 
+[metrics.prometheus]
+url = "https://prometheus.example/select/0/"
+bearer_token_file = "secrets/prometheus"
+ca_file = "tls/ca.pem"
+timeout_seconds = 3
+max_sample_age_seconds = 60
+
 [api]
 listen = "0.0.0.0:8443"
 certificate = "tls/api.pem"
@@ -98,6 +105,18 @@ max_seconds = 3
 name = "script"
 command = ["./smoke.sh", "--fast"]
 
+[[services.inference-model.analysis]]
+name = "errors by route"
+query = 'sum by (route) (rate(errors{workload="{workload}"}[1m]))'
+condition = "result < 5%"
+interval_seconds = 15
+timeout_seconds = 2.5
+failure_limit = 2
+
+[[services.inference-model.analysis]]
+name = "accuracy"
+command = ["./accuracy.sh", "--sample", "100"]
+
 [services.inference-model.policy]
 monitor_seconds = 10
 retain_seconds = 20
@@ -115,6 +134,7 @@ auto_promote = false
 approval_timeout_seconds = 600
 auto_rollback = false
 poll_seconds = 0.1
+smoke_interval_seconds = 30
 """
 
 SMALL = """

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck as Slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bluegreen.domain.analysis_condition import Comparison, ResultCondition
 from bluegreen.domain.errors import ConfigurationError
 from bluegreen.domain.model import Endpoint, Resources
-from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.service import Analysis, HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.spec.alert_settings import SinkSettings
 from bluegreen.spec.configuration import (
     AlertSettings,
@@ -28,6 +29,7 @@ from bluegreen.spec.configuration import (
 from bluegreen.spec.convert import to_table
 from bluegreen.spec.keys import configuration_keys
 from bluegreen.spec.loading import load
+from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
 from tests.domain.spec_documents import BASE, FULL, SMALL, parsed, toml_document
 
 
@@ -50,6 +52,15 @@ def test_every_key_arrives() -> None:
             SinkSettings("alertmanager", "alertmanager", url="http://alertmanager.example:9093"),
             SinkSettings("file", "file", path=BASE / "alerts.jsonl"),
         ),
+    )
+    assert configuration.metrics == MetricsSettings(
+        PrometheusSettings(
+            url="https://prometheus.example/select/0",
+            bearer_token_file=BASE / "secrets/prometheus",
+            ca_file=BASE / "tls/ca.pem",
+            timeout_seconds=3.0,
+            max_sample_age_seconds=60.0,
+        )
     )
     assert configuration.api == ApiSettings(
         listen=Endpoint("0.0.0.0", 8443),
@@ -91,6 +102,17 @@ def test_every_key_arrives() -> None:
                 ),
                 SmokeTest(name="script", command=("./smoke.sh", "--fast")),
             ),
+            analyses=(
+                Analysis(
+                    name="errors by route",
+                    query='sum by (route) (rate(errors{workload="{workload}"}[1m]))',
+                    condition=ResultCondition((Comparison("<", 0.05),)),
+                    interval_seconds=15.0,
+                    timeout_seconds=2.5,
+                    failure_limit=2,
+                ),
+                Analysis(name="accuracy", command=("./accuracy.sh", "--sample", "100")),
+            ),
             policy=Policy(
                 monitor_seconds=10.0,
                 retain_seconds=20.0,
@@ -108,6 +130,7 @@ def test_every_key_arrives() -> None:
                 approval_timeout_seconds=600.0,
                 auto_rollback=False,
                 poll_seconds=0.1,
+                smoke_interval_seconds=30.0,
             ),
         )
     }

@@ -86,5 +86,5 @@ def test_the_full_example_of_these_tests_has_every_key() -> None:
             return set().union(*(paths(item, f"{at}[]") for item in value))
         return {at.lstrip(".").replace(".inference-model", ".NAME")}
 
-    alternatives = {"alerts.webhook_url", "services.NAME.smoke[].body"}
+    alternatives = {"alerts.webhook_url", "services.NAME.smoke[].body", "metrics.prometheus.bearer_token_env"}
     assert paths(tomllib.loads(FULL), "") | alternatives == {key.path for key in configuration_keys()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bluegreen.alerts.fake import RecordingSink
 from bluegreen.control import requests as r
@@ -16,9 +16,11 @@ from bluegreen.control.ports import ProbeResult, SmokeResult
 from bluegreen.control.recovery import recover
 from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.views import DeploymentView
+from bluegreen.domain.analysis import CommandResult
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.model import Endpoint, Resources, Workload
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.probes.fake_metrics import FakeAnalysisSource
 from bluegreen.routers.fake import FakeRouter
 from bluegreen.runtimes.fake import FakeRuntime
 from bluegreen.stores.memory import MemoryEventStore
@@ -76,10 +78,13 @@ async def settle() -> None:
 class ScriptedProber:
     """Everything is healthy but the images in `sick`; smoke tests fail for the images in `wrong`."""
 
-    def __init__(self, runtime: FakeRuntime) -> None:
+    def __init__(self, runtime: FakeRuntime, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._sleep = sleep
         self.sick: set[str] = set()
         self.wrong: set[str] = set()
         self.hanging_smoke: asyncio.Event | None = None
+        self.exits: int | None = 0
+        """How commands of analyses end; None hangs until the time is up."""
         self._runtime = runtime
 
     async def check(self, endpoint: Endpoint, check: HealthCheck, protocol: str) -> ProbeResult:
@@ -87,6 +92,14 @@ class ScriptedProber:
             if endpoint in status.endpoints and status.workload.image in self.sick:
                 return ProbeResult(False, f"HTTP 500 from {endpoint}{check.path}")
         return ProbeResult(True, f"HTTP 200 from {endpoint}{check.path}")
+
+    async def run(
+        self, command: Sequence[str], endpoint: Endpoint, workload: Workload, timeout_seconds: float
+    ) -> CommandResult:
+        if self.exits is None:
+            await self._sleep(timeout_seconds)
+            return CommandResult(None, problem=f"still ran after {timeout_seconds:g} s and was killed")
+        return CommandResult(self.exits, f"tried {workload.version}")
 
     async def smoke(
         self, endpoint: Endpoint, test: SmokeTest, workload: Workload, protocol: str = "http1"
@@ -120,14 +133,15 @@ class World:
         self.clock = SimulatedClock()
         self.runtime = FakeRuntime(now=self.clock.now)
         self.router = FakeRouter()
-        self.prober = ScriptedProber(self.runtime)
+        self.prober = ScriptedProber(self.runtime, self.clock.sleep)
+        self.metrics = FakeAnalysisSource(now=self.clock.now, sleep=self.clock.sleep)
         self.store = MemoryEventStore()
         self.samples = MemorySampleStore()
         self.alerts = RecordingSink()
         self.fleet = self._fleet()
 
     def _fleet(self) -> Fleet:
-        ports = Ports(self.runtime, self.router, self.prober, self.store, self.clock)
+        ports = Ports(self.runtime, self.router, self.prober, self.store, self.clock, self.metrics)
         return Fleet(ports, self.specs, AlertDesk([self.alerts], self.clock, self.store, self.store), self.samples)
 
     async def __aenter__(self) -> World:

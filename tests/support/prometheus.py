@@ -37,7 +37,8 @@ def prometheus_program(name: str = "prometheus") -> str:
 
 class Prometheus:
     def __init__(self, address: str) -> None:
-        self._client = httpx.AsyncClient(base_url=f"http://{address}", timeout=10, trust_env=False)
+        self.url = f"http://{address}"
+        self._client = httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
 
     async def ask(self, promql: str) -> list[dict[str, Any]]:
         """The series of an instant vector: `metric` and `value` of each. Fails for what is no PromQL."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from bluegreen.control.alert_rules import RuleBook
 from bluegreen.control.alerting import AlertDesk
 from bluegreen.control.alerting_store import AlertingStore
+from bluegreen.control.analysis_keeper import Analysts
+from bluegreen.control.analysis_ports import NoSource
 from bluegreen.control.executor import Executor
 from bluegreen.control.metric_ports import SampleStore
 from bluegreen.control.metrics import MetricsRecorder
 from bluegreen.control.observer import Observer
-from bluegreen.control.ports import Clock, Prober, Store, TrafficRouter, WorkloadRuntime
+from bluegreen.control.ports import AnalysisSource, Clock, Prober, Store, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_questions import RouterQuestions
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.secrets import EnvironmentSecrets
@@ -42,6 +44,7 @@ class Ports:
     prober: Prober
     store: Store
     clock: Clock
+    analyses: AnalysisSource = NoSource()
 
 
 class Fleet:
@@ -77,6 +80,7 @@ class Fleet:
             view=self.view,
             clock=ports.clock,
         )
+        self.analysts = Analysts(ports.analyses, ports.prober, ports.clock)
         self.router_questions = RouterQuestions(ports.router, self.view)
         self.ended: dict[str, Deployment] = {}
         """Past deployments that were read lately; they don't change any more."""
@@ -110,6 +114,7 @@ class Fleet:
             prober=self.ports.prober,
             view=self.view,
             clock=self.ports.clock,
+            analysts=self.analysts,
             baseline_of=self.metrics.baseline,
             prepare_baseline=self.metrics.record.prepare,
         )

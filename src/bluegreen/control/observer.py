@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from bluegreen.control.analysis_keeper import AnalysisKeeper, Analysts
 from bluegreen.control.ports import Clock, Prober, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.watch_keeper import WatchKeeper
@@ -12,9 +13,9 @@ from bluegreen.control.workload_monitor import WorkloadMonitor
 from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.errors import BluegreenError
-from bluegreen.domain.model import Capacity, Workload
+from bluegreen.domain.model import Capacity, Endpoint, Workload
 from bluegreen.domain.observation import Observation
-from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec
+from bluegreen.domain.service import HealthCheck, ServiceSpec
 
 
 class Observer:
@@ -33,6 +34,7 @@ class Observer:
         prober: Prober,
         view: RouterView,
         clock: Clock,
+        analysts: Analysts,
         baseline_of: Callable[[Workload], Baseline | None] = lambda _: None,
         prepare_baseline: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -46,6 +48,8 @@ class Observer:
         self._baseline_of = baseline_of
         self._prepare_baseline = prepare_baseline
         self._watches = WatchKeeper(service, view)
+        self._changed: Callable[[], None] = lambda: None
+        self._analyses = AnalysisKeeper(analysts, clock, endpoints_of=self._listening, changed=self._answered)
         self._phase_began: dict[str, float] = {}
         self._restarts_before: dict[str, Mapping[str, int]] = {}
 
@@ -59,6 +63,7 @@ class Observer:
         self, wanted: Iterable[tuple[Workload, ServiceSpec]], *, calm: bool, changed: Callable[[], None]
     ) -> None:
         """Monitors these workloads and no others. `calm` makes the checks rarer: nothing is being decided."""
+        self._changed = changed
         keep = set()
         for workload, spec in wanted:
             keep.add(workload.id)
@@ -92,11 +97,13 @@ class Observer:
             await self._view.connect(self.service, workload.color, endpoints)
 
     async def stop(self) -> None:
+        await self._analyses.stop()
         for monitor in self.monitors.values():
             await monitor.stop()
 
     def phase_began(self, deployment: Deployment, *, resumed: bool = False) -> None:
         """Restarts that happened while nobody looked are not held against a resumed phase."""
+        self._analyses.end(deployment.id)
         waited = max(0.0, self._clock.now() - deployment.phase_since) if resumed else 0.0
         self._phase_began[deployment.id] = self._clock.monotonic() - waited
         self._restarts_before[deployment.id] = {
@@ -119,7 +126,7 @@ class Observer:
     async def observe(
         self,
         deployment: Deployment,
-        policy: Policy,
+        spec: ServiceSpec,
         *,
         running: frozenset[str] = frozenset(),
         superseded_by: str = "",
@@ -133,7 +140,8 @@ class Observer:
             elapsed_seconds=self._clock.monotonic() - began,
             # Counters read before the phase began say nothing about it: a drain must not end on them.
             traffic=self._view.traffic(self.service, since=began),
-            watch=self._watches.look(deployment, policy, began=began),
+            watch=self._watches.look(deployment, spec.policy, began=began),
+            analyses=self._analyses.look(deployment, spec),
             baseline=self._baseline(deployment),
             running=running,
             superseded_by=superseded_by,
@@ -154,6 +162,14 @@ class Observer:
             capacity=capacity,
             router_problem=router_problem,
         )
+
+    def _answered(self) -> None:
+        self._changed()
+
+    def _listening(self, workload: Workload) -> tuple[Endpoint, ...]:
+        monitor = self.monitors.get(workload.id)
+        replicas = monitor.status.replicas if monitor and monitor.status else ()
+        return tuple(replica.endpoint for replica in replicas if replica.listening and replica.endpoint is not None)
 
     def _baseline(self, deployment: Deployment) -> Baseline | None:
         """Blue's record, when it is about to lose traffic for the first time."""

@@ -8,6 +8,7 @@ from bluegreen.control import requests as r
 from bluegreen.control import views as v
 from bluegreen.control.fleet import Fleet
 from bluegreen.domain.access import Scope
+from bluegreen.domain.analysis import questions
 from bluegreen.domain.capacity import Requirement, counted, needed_text, requirements
 from bluegreen.domain.deployment import Phase
 from bluegreen.domain.errors import Refused, UsageError
@@ -95,12 +96,14 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
             notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
     policy = spec.policy
     goes_on = policy.auto_promote and fleet.caller.scope.includes(Scope.SWITCH)
+    asked = [f"{analysis.name} every {analysis.interval_seconds:g} s" for analysis in questions(spec)]
     steps = (
         f"start {image} as {color}: {counted(spec.replicas, 'replica')} ({needed_text(spec.resources)})",
         f"verify {color}: health of every replica, {counted(len(spec.smoke), 'smoke test')}",
         *(() if goes_on else (f"wait for: bluegreen promote {spec.name}",)),
         f"switch 100 % of the traffic to {color}",
         f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",
+        *((f"ask meanwhile: {', '.join(asked)}",) if asked else ()),
         *((f"keep {blue.color} for {policy.retain_seconds:g} s, then drain and stop it",) if blue else ()),
     )
     return v.PlanView(

@@ -16,6 +16,8 @@ from bluegreen.control.alert_ports import AlertDeclined as AlertDeclined
 from bluegreen.control.alert_ports import AlertSink as AlertSink
 from bluegreen.control.alert_ports import Delivery as Delivery
 from bluegreen.control.alert_ports import Outbox as Outbox
+from bluegreen.control.analysis_ports import AnalysisSource as AnalysisSource
+from bluegreen.domain.analysis import CommandResult
 from bluegreen.domain.events import Event, Record
 from bluegreen.domain.model import (
     Capacity,
@@ -171,6 +173,13 @@ class Prober(Protocol):
         self, endpoint: Endpoint, test: SmokeTest, workload: Workload, protocol: str = "http1"
     ) -> SmokeResult:
         """Runs one smoke test; ends within its `max_seconds`. A command's leftovers are killed."""
+        ...
+
+    async def run(
+        self, command: Sequence[str], endpoint: Endpoint, workload: Workload, timeout_seconds: float
+    ) -> CommandResult:
+        """Runs the command of an analysis, without a shell and with the environment of a smoke test's; ends within the
+        time. Never raises for one that can't be started; when cancelled, it leaves nothing running."""
         ...
 
 

@@ -290,7 +290,7 @@ class ServiceWatcher:
         spec = self.spec_of(deployment)
         running = self._actions.running(deployment_id)
         newer = next((d.id for d in self.live.values() if self._waits_for(d, deployment)), "")
-        seen = await self._observer.observe(deployment, spec.policy, running=running, superseded_by=newer)
+        seen = await self._observer.observe(deployment, spec, running=running, superseded_by=newer)
         plan = reconcile(deployment, spec, seen)
         if self.live.get(deployment_id) is not deployment:
             return True

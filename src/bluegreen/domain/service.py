@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bluegreen.domain.analysis_condition import ResultCondition
 from bluegreen.domain.model import Resources
 
 
@@ -43,6 +44,25 @@ class SmokeTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Analysis:
+    """A question asked every `interval_seconds` while green is watched; `failure_limit` failing answers in a row are a
+    failure.
+
+    Either `query` (PromQL, with the placeholders of domain/promql.py) and `condition`, or `command` is set, or `smoke`:
+    the name of a smoke test that is repeated.
+    """
+
+    name: str
+    query: str = ""
+    condition: ResultCondition | None = None
+    command: tuple[str, ...] = ()
+    smoke: str = ""
+    interval_seconds: float = 5.0
+    timeout_seconds: float = 5.0
+    failure_limit: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How careful to be. Times in seconds, rates as shares from 0 to 1."""
 
@@ -68,6 +88,8 @@ class Policy:
     """How long a verified version may wait for approval before it is stopped; 0 is for ever."""
     auto_rollback: bool = True
     poll_seconds: float = 0.1
+    smoke_interval_seconds: float = 0.0
+    """How often the smoke tests are repeated while green is watched; 0 is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +116,5 @@ class ServiceSpec:
     stop_grace_seconds: float = 10.0
     health: HealthCheck | None = None
     smoke: tuple[SmokeTest, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
     policy: Policy = Policy()

@@ -42,6 +42,8 @@ class Verdict:
     evidence: float | None = None
     bound: float | None = None
     needed_requests: int | None = None
+    value: float | None = None
+    """What an analysis found."""
 
     @property
     def share(self) -> float | None:

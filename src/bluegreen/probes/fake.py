@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from bluegreen.control.ports import ProbeResult, SmokeResult
+from bluegreen.domain.analysis import CommandResult
 from bluegreen.domain.model import Endpoint, Workload
 from bluegreen.domain.service import HealthCheck, SmokeTest
 
@@ -29,6 +30,8 @@ class FakeProber:
         self.checks: list[Endpoint] = []
         self.smoke_tests: list[tuple[str, str]] = []
         """(workload id, name of the test) for each that was run."""
+        self.commands: list[tuple[str, ...]] = []
+        self._exits: deque[int | None] = deque([0])
 
     def script_health(self, statuses: Iterable[int | None], endpoint: Endpoint | None = None) -> None:
         """HTTP statuses to answer with, 0 for a refused connection; without an endpoint for all others."""
@@ -37,6 +40,10 @@ class FakeProber:
     def script_smoke(self, name: str, problems: Iterable[str | None]) -> None:
         """What is wrong with each run of the test; "" passes."""
         self._problems[name] = deque(problems)
+
+    def script_exits(self, exits: Iterable[int | None]) -> None:
+        """How the commands of analyses end."""
+        self._exits = deque(exits)
 
     async def check(self, endpoint: Endpoint, check: HealthCheck, protocol: str) -> ProbeResult:
         self.checks.append(endpoint)
@@ -62,6 +69,16 @@ class FakeProber:
             detail = f"no complete answer within {test.max_seconds:g} s"
             return SmokeResult(test.name, False, detail, test.max_seconds)
         return SmokeResult(test.name, not problem, problem or "passed in 0.00 s")
+
+    async def run(
+        self, command: Sequence[str], endpoint: Endpoint, workload: Workload, timeout_seconds: float
+    ) -> CommandResult:
+        self.commands.append(tuple(command))
+        exit_code = _next(self._exits)
+        if exit_code is None:
+            await self._sleep(timeout_seconds)
+            return CommandResult(None, problem=f"still ran after {timeout_seconds:g} s and was killed")
+        return CommandResult(exit_code)
 
     async def aclose(self) -> None:
         """Nothing to close."""

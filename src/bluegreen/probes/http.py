@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bluegreen.control.ports import ProbeResult, SmokeResult
+from bluegreen.domain.analysis import CommandResult
 from bluegreen.domain.model import Endpoint, Workload
 from bluegreen.domain.service import HealthCheck, SmokeTest
 from bluegreen.probes.health_get import BadAnswer, get_status, url_of
 from bluegreen.probes.smoke_command import run_command
-from bluegreen.probes.smoke_request import fetch, problem_with
+from bluegreen.probes.smoke_request import fetch, one_line, problem_with
 from bluegreen.probes.transports import HttpTransports
 
 
@@ -53,6 +55,19 @@ class HttpProber:
         seconds = time.monotonic() - started
         return SmokeResult(test.name, not problem, problem or f"passed in {seconds:.2f} s", seconds)
 
+    async def run(
+        self, command: Sequence[str], endpoint: Endpoint, workload: Workload, timeout_seconds: float
+    ) -> CommandResult:
+        environment = _environment(endpoint, workload)
+        try:
+            ended = await run_command(tuple(command), environment, self._command_directory, timeout_seconds)
+        except (OSError, ValueError) as error:
+            return CommandResult(None, problem=_not_started(error))
+        last_line = next((line.strip() for line in reversed(ended.lines) if line.strip()), "")
+        return CommandResult(
+            ended.exit_code, one_line(last_line), _killed(timeout_seconds) if ended.exit_code is None else ""
+        )
+
     async def aclose(self) -> None:
         await self._transports.aclose()
 
@@ -93,26 +108,34 @@ class HttpProber:
         return f"{what}: {problem}" if problem else ""
 
     async def _command(self, endpoint: Endpoint, test: SmokeTest, workload: Workload) -> str:
-        environment = {
-            "GREEN_URL": url_of(endpoint),
-            "SERVICE": workload.service,
-            "VERSION": workload.version,
-        }
+        environment = _environment(endpoint, workload)
         try:
             result = await run_command(test.command, environment, self._command_directory, test.max_seconds)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return f"{test.command[0]!r} can't be started: {reason}"
+            return f"{test.command[0]!r} {_not_started(error)}"
         if result.exit_code == 0:
             return ""
         if result.exit_code is None:
-            ending = f"still ran after {test.max_seconds:g} s and was killed"
+            ending = _killed(test.max_seconds)
         elif result.exit_code < 0:
             ending = f"was ended by signal {-result.exit_code}"
         else:
             ending = f"exited with {result.exit_code}"
         output = "\n".join(f"  {line}" for line in result.lines)
         return f"{test.command[0]!r} {ending}" + (f"; its last lines:\n{output}" if output else "")
+
+
+def _environment(endpoint: Endpoint, workload: Workload) -> dict[str, str]:
+    return {"GREEN_URL": url_of(endpoint), "SERVICE": workload.service, "VERSION": workload.version}
+
+
+def _not_started(error: OSError | ValueError) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"can't be started: {reason}"
+
+
+def _killed(max_seconds: float) -> str:
+    return f"still ran after {max_seconds:g} s and was killed"
 
 
 def _phrase(error: OSError | BadAnswer) -> str:

@@ -101,10 +101,14 @@ def _shown_value(value: Any) -> str:
     return _shortened(json.dumps(value, ensure_ascii=False))
 
 
-def _shown_body(body: bytes) -> str:
-    text = body[: 4 * MAX_SHOWN_CHARACTERS].decode(errors="replace")
-    printable = "".join(character if character.isprintable() else " " for character in text)
+def one_line(text: str) -> str:
+    """The beginning of a text from outside, fit for a terminal."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_SHOWN_CHARACTERS])
     return _shortened(" ".join(printable.split()))
+
+
+def _shown_body(body: bytes) -> str:
+    return one_line(body[: 4 * MAX_SHOWN_CHARACTERS].decode(errors="replace"))
 
 
 def _shortened(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bluegreen.domain.model import Endpoint
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.spec.alert_settings import AlertSettings as AlertSettings
+from bluegreen.spec.metrics_settings import MetricsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Configuration:
     router: RouterSettings
     capacity: CapacitySettings = CapacitySettings()
     alerts: AlertSettings = AlertSettings()
+    metrics: MetricsSettings = MetricsSettings()
     api: ApiSettings = ApiSettings()
     policy: PolicySettings = PolicySettings()
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from bluegreen.domain.errors import UsageError
 from bluegreen.domain.images import image_allowed
 from bluegreen.domain.service import HealthCheck
 from bluegreen.spec.alert_contradictions import in_alerts
+from bluegreen.spec.analysis_contradictions import in_analyses, in_prometheus, without_source
 from bluegreen.spec.problems import Location, Problem
 from bluegreen.spec.toml_text import toml_text
 from bluegreen.spec.values import is_loopback, parse_listen
@@ -28,11 +29,15 @@ Raw = Mapping[str, Any]
 def in_document(document: Raw) -> Iterator[Problem]:
     """Every contradiction of a whole file."""
     yield from in_alerts(_table(document, "alerts"))
+    metrics = _table(document, "metrics")
+    yield from in_prometheus(_table(metrics, "prometheus"))
     yield from _api(_table(document, "api"))
     services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
     yield from _shared_hosts(services)
     for name, table in services.items():
         yield from in_service(table, ("services", name))
+        if "prometheus" not in metrics:
+            yield from without_source(table.get("analysis"), ("services", name, "analysis"))
         yield from _forbidden_image(table, _table(document, "policy"), ("services", name))
         yield from _more_than_capacity(table, _table(document, "capacity"), ("services", name))
 
@@ -41,6 +46,8 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     """Every contradiction within one service."""
     yield from _health(_table(service, "health"), (*at, "health"))
     yield from _smoke(service.get("smoke"), (*at, "smoke"))
+    yield from in_analyses(service.get("analysis"), (*at, "analysis"))
+    yield from _nothing_to_repeat(service, at)
     env = _table(service, "env")
     if env.get("PORT", "{port}") != "{port}":
         yield Problem((*at, "env", "PORT"), 'is set by bluegreen for each replica; use "{port}" or leave it out')
@@ -108,6 +115,12 @@ def _smoke(tests: object, at: Location) -> Iterator[Problem]:
         name = test.get("name", f"smoke-{index + 1}")
         if isinstance(name, str) and seen.setdefault(name, index) != index:
             yield Problem((*here, "name"), f"{toml_text(name)} is already the name of smoke[{seen[name]}]")
+
+
+def _nothing_to_repeat(service: Raw, at: Location) -> Iterator[Problem]:
+    every = _number(_table(service, "policy"), "smoke_interval_seconds", 0)
+    if every and not service.get("smoke"):
+        yield Problem((*at, "policy", "smoke_interval_seconds"), "has nothing to repeat: there is no smoke test")
 
 
 def _one_smoke_test(test: Raw, here: Location) -> Iterator[Problem]:

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bluegreen.domain.analysis_condition import parse_result_condition
 from bluegreen.domain.model import Resources
-from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.service import Analysis, HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.spec.access_model import ApiTable
 from bluegreen.spec.alert_model import AlertsTable
 from bluegreen.spec.alert_settings import SinkSettings
+from bluegreen.spec.analysis_model import AnalysisTable, MetricsTable
 from bluegreen.spec.configuration import (
     AlertSettings,
     ApiSettings,
@@ -22,7 +24,11 @@ from bluegreen.spec.configuration import (
     RouterSettings,
 )
 from bluegreen.spec.file_model import Document, RouterTable, ServiceTable, SmokeTable
+from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
 from bluegreen.spec.values import is_loopback, parse_listen
+
+LONGEST_DEFAULT_TIMEOUT_SECONDS = 10.0
+"""Of an analysis that does not say how long an answer may take."""
 
 
 def to_configuration(document: Document, path: Path, base_directory: Path) -> Configuration:
@@ -34,6 +40,7 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
         router=_router(document.router, base_directory),
         capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
         alerts=_alerts(document.alerts, base_directory),
+        metrics=_metrics(document.metrics, base_directory),
         api=_api(document.api, base_directory),
         policy=PolicySettings(
             None if document.policy.images is None else tuple(document.policy.images), document.policy.orphan_seconds
@@ -76,6 +83,7 @@ def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceS
         stop_grace_seconds=table.stop_grace_seconds,
         health=HealthCheck(**table.health.model_dump()) if table.health is not None else None,
         smoke=tuple(_smoke_test(test, number) for number, test in enumerate(table.smoke, 1)),
+        analyses=tuple(_analysis(analysis) for analysis in table.analysis),
         policy=Policy(**table.policy.model_dump()),
     )
 
@@ -98,6 +106,7 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
         "protocol": spec.protocol,
         "stop_grace_seconds": spec.stop_grace_seconds,
         "smoke": [_smoke_table(test) for test in spec.smoke],
+        "analysis": [_analysis_table(analysis) for analysis in spec.analyses],
         # TOML has no null: what is not limited is not written.
         "policy": {
             name: value for name in Policy.__dataclass_fields__ if (value := getattr(spec.policy, name)) is not None
@@ -138,6 +147,47 @@ def _api(table: ApiTable, base_directory: Path) -> ApiSettings:
         burst=table.burst,
         max_body_bytes=table.max_body_bytes,
     )
+
+
+def _metrics(table: MetricsTable, base_directory: Path) -> MetricsSettings:
+    given = table.prometheus
+    if given is None:
+        return MetricsSettings()
+
+    def path(text: str | None) -> Path | None:
+        return None if text is None else _absolute(text, base_directory)
+
+    return MetricsSettings(
+        PrometheusSettings(
+            url=given.url.rstrip("/"),
+            bearer_token_env=given.bearer_token_env,
+            bearer_token_file=path(given.bearer_token_file),
+            ca_file=path(given.ca_file),
+            timeout_seconds=given.timeout_seconds,
+            max_sample_age_seconds=given.max_sample_age_seconds,
+        )
+    )
+
+
+def _analysis(table: AnalysisTable) -> Analysis:
+    timeout = table.timeout_seconds
+    return Analysis(
+        name=table.name,
+        query=table.query or "",
+        condition=None if table.condition is None else parse_result_condition(table.condition),
+        command=tuple(table.command or ()),
+        interval_seconds=table.interval_seconds,
+        timeout_seconds=min(table.interval_seconds, LONGEST_DEFAULT_TIMEOUT_SECONDS) if timeout is None else timeout,
+        failure_limit=table.failure_limit,
+    )
+
+
+def _analysis_table(analysis: Analysis) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": analysis.name}
+    table |= {key: getattr(analysis, key) for key in ("interval_seconds", "timeout_seconds", "failure_limit")}
+    if analysis.command:
+        return table | {"command": list(analysis.command)}
+    return table | {"query": analysis.query, "condition": str(analysis.condition)}
 
 
 def _absolute(path: str, base_directory: Path) -> Path:

@@ -56,6 +56,7 @@ def differences(old: Configuration, new: Configuration) -> Differences:
         *(f"services.{name}: added" for name in added),
         *(f"services.{name}: removed" for name in removed),
         *_changes(_alerts(old), _alerts(new)),
+        *_changes(_metrics(old), _metrics(new)),
         *_changes({"policy": asdict(old.policy)}, {"policy": asdict(new.policy)}),
     ]
     for name in changed:
@@ -75,6 +76,14 @@ def _alerts(configuration: Configuration) -> dict[str, Any]:
     table = asdict(configuration.alerts)
     sinks = {sink["name"]: sink | {"path": sink["path"] and str(sink["path"])} for sink in table.pop("sinks")}
     return {"alerts": table | ({"sink": sinks} if sinks else {})}
+
+
+def _metrics(configuration: Configuration) -> dict[str, Any]:
+    prometheus = configuration.metrics.prometheus
+    if prometheus is None:
+        return {"metrics": {}}
+    paths = {key: value and str(value) for key, value in asdict(prometheus).items() if key.endswith("_file")}
+    return {"metrics": {"prometheus": asdict(prometheus) | paths}}
 
 
 def _fixed(configuration: Configuration) -> dict[str, Any]:

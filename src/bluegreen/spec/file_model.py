@@ -13,6 +13,7 @@ from bluegreen.domain.service import HealthCheck, ServiceSpec, SmokeTest
 from bluegreen.spec import values
 from bluegreen.spec.access_model import ApiTable, FleetPolicyTable
 from bluegreen.spec.alert_model import AlertsTable
+from bluegreen.spec.analysis_model import AnalysisTable, MetricsTable
 from bluegreen.spec.policy_model import DAY_SECONDS, HOUR_SECONDS, PolicyTable
 from bluegreen.spec.table import Table
 
@@ -193,6 +194,9 @@ class ServiceTable(Table):
     )
     health: HealthTable | None = Field(default=None, description="How replicas show that they work.")
     smoke: list[SmokeTable] = Field(default=[], max_length=32, description="Tests of green before it gets traffic.")
+    analysis: list[AnalysisTable] = Field(
+        default=[], max_length=32, description="Questions about green while it is watched."
+    )
     policy: PolicyTable = Field(default_factory=PolicyTable, description="How careful deployments are.")
 
 
@@ -205,6 +209,7 @@ class Document(Table):
         default_factory=CapacityTable, description="What workloads may use of this machine."
     )
     alerts: AlertsTable = Field(default_factory=AlertsTable, description="Who is told when something needs a person.")
+    metrics: MetricsTable = Field(default_factory=MetricsTable, description="Where metrics come from.")
     api: ApiTable = Field(default_factory=ApiTable, description="The door for other machines and agents.")
     policy: FleetPolicyTable = Field(
         default_factory=FleetPolicyTable, description="What holds for every service and every caller."

@@ -23,6 +23,7 @@ _NOT_HERE = {
     "hosts": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "protocol": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "smoke": "can't be changed for one deployment; change the file and type: bluegreen reload",
+    "analysis": "can't be changed for one deployment; change the file and type: bluegreen reload",
 }
 
 

@@ -111,3 +111,10 @@ class PolicyTable(Table):
         le=0.5,
         description="Time between two looks at green after the switch.",
     )
+    smoke_interval_seconds: float = Field(
+        default=_POLICY.smoke_interval_seconds,
+        ge=0,
+        le=DAY_SECONDS,
+        description="How often the smoke tests are repeated on green while it is watched; two failures in a row roll"
+        " back. 0 is never.",
+    )

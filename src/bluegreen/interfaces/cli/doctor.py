@@ -41,6 +41,7 @@ def examine(config_path: Path) -> list[Finding]:
     findings = [_python(), _haproxy(configuration), finding]
     if configuration is not None:
         findings += [_state_directory(configuration.daemon.state_dir), *_daemon(configuration, config_path)]
+        findings += _prometheus(configuration)
     return [*findings, _gpus(configuration)]
 
 
@@ -140,6 +141,19 @@ def _listen_address(configuration: Configuration) -> Finding:
             to_do = f"see who has it: ss -ltnp 'sport = :{endpoint.port}'   (a router of ours is taken over by `up`)"
             return Finding("listen address", False, detail, needed=False, to_do=to_do)
     return Finding("listen address", True, f"{endpoint} is free")
+
+
+def _prometheus(configuration: Configuration) -> list[Finding]:
+    """Asked from this shell, whose environment need not have the daemon's token."""
+    settings = configuration.metrics.prometheus
+    if settings is None:
+        return []
+    from bluegreen.main import ask_prometheus
+
+    if problem := ask_prometheus(configuration):
+        cause, _, to_do = problem.partition("; ")
+        return [Finding("prometheus", False, cause, needed=False, to_do=to_do)]
+    return [Finding("prometheus", True, f"{settings.url} answers")]
 
 
 def _gpus(configuration: Configuration | None) -> Finding:
