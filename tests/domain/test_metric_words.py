@@ -29,7 +29,7 @@ VALUES = st.lists(st.none() | st.floats(0, 1e12), max_size=300)
         (0.0123, "seconds", "12.3 ms"),
         (7322.0, "seconds", "2 h 2 min"),
         (250.0, "milliseconds", "250 ms"),
-        (1.25, "cores", "1.25"),
+        (1.25, "cores", "1.250"),
     ],
 )
 def test_values_are_written_by_their_unit(value: float | None, unit: str, text: str) -> None:

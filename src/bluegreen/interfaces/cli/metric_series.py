@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from math import floor
 
 from bluegreen.control import requests as r
 from bluegreen.control import tool_requests as t
@@ -100,9 +101,9 @@ class Question:
     step: str
 
     def span(self, now: float) -> tuple[float, float]:
-        """Raises UsageError naming the option."""
-        start = parse_moment("--since", self.since, now)
-        end = min(parse_moment("--until", self.until, now), now)
+        """Whole seconds, or two steps would end at what reads as the same time. Raises UsageError naming the option."""
+        start = float(floor(parse_moment("--since", self.since, now)))
+        end = float(floor(min(parse_moment("--until", self.until, now), now)))
         if start >= end:
             raise UsageError(
                 "--since: must be before --until and before now", hint="The last five minutes: --since -5m"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
@@ -119,11 +120,12 @@ def _summary_table(chart: MetricChart) -> RenderableType:
 
 def _marks_line(chart: MetricChart) -> str:
     """A mark below the sparklines for each switch."""
-    width = min(COURSE_WIDTH, len(chart.series[0].points))
+    ends = [point.at for point in chart.series[0].points]
+    width = min(COURSE_WIDTH, len(ends))
     line = [" "] * width
     for mark in chart.switches:
-        share = (mark.at - chart.start_at) / (chart.end_at - chart.start_at)
-        line[min(width - 1, int(share * width))] = "▲"
+        step = min(bisect_left(ends, mark.at), len(ends) - 1)
+        line[step * width // len(ends)] = "▲"
     return "".join(line)
 
 

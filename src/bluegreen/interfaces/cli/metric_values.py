@@ -30,6 +30,8 @@ def written(value: float | None, unit: str) -> str:
         return written(value / 1000, "seconds")
     if unit.startswith("seconds"):
         return f"{value * 1000:.3g} ms" if 0 < value < 1 else duration(value)
+    if unit.startswith("cores"):
+        return f"{value:.3f}"
     return f"{value:.0f}" if value == int(value) and "per second" not in unit else f"{value:.2f}"
 
 
