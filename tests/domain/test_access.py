@@ -7,7 +7,7 @@ import pytest
 from bluegreen.control.operations import OPERATIONS
 from bluegreen.domain.access import OWNER, Caller, Scope, override_problem
 
-READ = {"plan", "status", "history", "deployment", "wait", "events", "logs", "services", "workload_get",
+READ = {"plan", "status", "history", "deployment", "wait", "events", "report", "logs", "services", "workload_get",
         "workload_list",
         "workload_logs", "metrics_query", "alert_list"}  # fmt: skip
 DEPLOY = READ | {

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
+from bluegreen.control import report_views
 from bluegreen.control import views as v
 from bluegreen.domain import events as e
 from bluegreen.domain.baseline import Baseline
@@ -31,6 +32,9 @@ from bluegreen.spec.loading import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 GREEN = Workload("shop-2", "shop", Color.GREEN, "shop:v2", "v2", 1, Resources())
+REPORT_VIEWS: list[type[Any]] = [
+    view for view in vars(report_views).values() if isinstance(view, type) and view.__module__ == report_views.__name__
+]
 VIEWS: list[type[Any]] = [
     kind for kind in vars(v).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)
 ]
@@ -178,7 +182,7 @@ def test_docs_cli_is_written_from_the_commands() -> None:
 
 def test_docs_json_describes_every_field_of_every_view() -> None:
     written = (DOCS / "json.md").read_text()
-    for view in [*VIEWS, Finding, Resources, MetricChart, MetricSeries, SwitchMark]:
+    for view in [*VIEWS, *REPORT_VIEWS, Finding, Resources, MetricChart, MetricSeries, SwitchMark]:
         section = written.partition(f"\n## {view.__name__}\n")[2].partition("\n## ")[0]
         described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         assert described == [field.name for field in dataclasses.fields(view)], view.__name__

@@ -82,6 +82,7 @@ async def test_answers_are_structured_and_the_same_as_text(world: LiveWorld, mod
         "bluegreen_history": {"service": "app"},
         "bluegreen_deployment": {"deployment": deployed["id"]},
         "bluegreen_events": {"deployment": deployed["id"]},
+        "bluegreen_report": {"deployment": deployed["id"]},
         "bluegreen_logs": {"service": "app"},
         "workload_list": {"labels": {"app": "app", "env": "production"}, "limit": 5},
     }

@@ -24,7 +24,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         name: {"service": "app"}
         for name in ("plan", "deploy", "approve", "promote", "abort", "rollback", "history", "logs")
     },
-    **{name: {"deployment": "app-zzzzzz"} for name in ("deployment", "wait", "events")},
+    **{name: {"deployment": "app-zzzzzz"} for name in ("deployment", "wait", "events", "report")},
     **{name: {"workloadId": "app-green-zzzzzz"} for name in ("workload_get", "workload_stop", "workload_logs")},
     "workload_scale": {"workloadId": "app-green-zzzzzz", "replicas": 2},
     "workload_submit": {"name": "app-blue", "image": "app:v1", "labels": {"app": "app", "deployment": "blue"}},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MASK = "***"
@@ -27,3 +28,30 @@ def _masked_entry(key: str, value: Any) -> Any:
 
 def masked_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return dict.fromkeys(environment, MASK)
+
+
+SHORTEST_SECRET = 6
+"""Shorter values (`1`, `true`, `8080`) are in too many texts to be taken out of them."""
+
+
+def cleaner(secrets: Iterable[str], *, public: Iterable[str] = ()) -> Callable[[str], str]:
+    """A function that puts `***` where one of these values stands in a text. `public` values stay, for everybody knows
+    them."""
+    known = set(public)
+    hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET and secret not in known}
+    if not hidden:
+        return lambda text: text
+    # The longest first: one may be a part of another.
+    pattern = re.compile("|".join(re.escape(secret) for secret in sorted(hidden, key=len, reverse=True)))
+    return lambda text: pattern.sub(MASK, text)
+
+
+def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """A copy of plain data with each text cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: cleaned(item, clean) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item, clean) for item in value]
+    return value

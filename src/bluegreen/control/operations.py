@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bluegreen.control import alert_operations as alerts
-from bluegreen.control import deploying, looking, metric_operations, planning, workloads
+from bluegreen.control import deploying, looking, metric_operations, planning, reporting, workloads
+from bluegreen.control import report_views as rv
 from bluegreen.control import requests as r
 from bluegreen.control import tool_requests as t
 from bluegreen.control import tool_views as tv
@@ -92,6 +93,7 @@ OPERATIONS: dict[str, Operation] = {
         _high_level(deploying.abort, r.ServiceRequest, v.DeploymentView, _DEPLOY, destructive=True),
         _high_level(looking.history, r.HistoryRequest, v.HistoryView, _READ),
         _high_level(looking.deployment, r.DeploymentRequest, v.DeploymentView, _READ),
+        _high_level(reporting.report, r.ReportRequest, rv.ReportView, _READ),
         _high_level(looking.wait, r.WaitRequest, v.DeploymentView, _READ),
         _high_level(looking.events, r.EventsRequest, v.EventsView, _READ),
         _high_level(looking.logs, r.LogsRequest, v.LogsView, _READ),

@@ -81,6 +81,16 @@ class DeploymentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRequest:
+    __pydantic_config__: ClassVar[dict[str, Any]] = _SCHEMA
+
+    deployment: str
+    """Id of the deployment, or the name of a service for its newest one."""
+    points: int = 60
+    """How many points each series may have, 0 (none) to 1000."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventsRequest:
     __pydantic_config__: ClassVar[dict[str, Any]] = _SCHEMA
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "change_commands": ("approve", "promote", "abort", "rollback"),
     "read_commands": ("status", "history", "deployment", "wait", "events", "services"),
     "log_commands": ("logs",),
+    "report_commands": ("report",),
     "ask_commands": ("ask",),
     "mcp_commands": ("mcp",),
     "local_commands": ("validate", "doctor", "version", "completion"),

@@ -113,6 +113,7 @@ RESOURCES: tuple[Resource, ...] = (
     _deploy("GET", "/logs", "logs"),
     Resource("GET", "/v1/deployments/{deployment}", "deployment", "deployments"),
     Resource("GET", "/v1/deployments/{deployment}/events", "events", "deployments"),
+    Resource("GET", "/v1/deployments/{deployment}/report", "report", "deployments"),
     Resource("GET", "/v1/routes", "status", "routes", fields=(), show=_routes, response=RoutesView,
              summary="Where the traffic of every service goes"),
     Resource("GET", "/v1/routes/{service}", "status", "routes", show=_routes, response=RoutesView,
