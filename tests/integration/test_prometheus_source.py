@@ -121,7 +121,7 @@ async def test_tls_is_checked_against_the_configured_authority(tmp_path: Path) -
 async def test_one_that_is_down_is_named() -> None:
     port = free_port()
     problem = await problem_of(PrometheusSettings(f"http://127.0.0.1:{port}"))
-    assert problem.startswith(f"Prometheus at 127.0.0.1:{port} can't be reached (")
+    assert problem.startswith(f"Prometheus at 127.0.0.1:{port} can't be reached (connect")
     assert "see whether it runs" in problem
 
 

@@ -273,3 +273,21 @@ async def test_many_services_ask_at_once_and_no_more_than_is_allowed() -> None:
 
 def test_the_default_policy_repeats_nothing() -> None:
     assert Policy().smoke_interval_seconds == 0
+
+
+async def test_each_step_is_asked_anew() -> None:
+    """A canary goes from monitoring through switching to monitoring: what passed before says nothing about now."""
+    async with World(with_policy(QUERY)) as world:
+        await watched(world)
+        await world.clock.advance(20)
+        deployment, observer = world.last(), world.fleet.observers["app"]
+        spec = world.specs["app"]
+
+        async def answer() -> Answer:
+            (verdict,) = (await observer.observe(deployment, spec)).analyses
+            return verdict.answer
+
+        assert await answer() is Answer.PASS
+        world.metrics.answer = None
+        observer.phase_began(deployment)
+        assert await answer() is Answer.INCONCLUSIVE

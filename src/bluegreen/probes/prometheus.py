@@ -158,5 +158,11 @@ def _token(settings: PrometheusSettings, environment: Mapping[str, str]) -> str:
     return token
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
+    """What the system said, where it said something: "All connection attempts failed" hides why."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        if isinstance(cause, OSError) and cause.strerror:
+            return one_line(cause.strerror.lower())
+        cause = cause.__cause__ or cause.__context__
     return one_line(str(error)) or type(error).__name__
