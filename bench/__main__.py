@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from bench import counting_cpu, deploy_to_switched, doors, proxy_cpu, start_up, switch_latency, usage_cost, zero_loss
+from bench import (
+    counting_cpu,
+    deploy_to_switched,
+    doors,
+    false_rollbacks,
+    proxy_cpu,
+    start_up,
+    switch_latency,
+    usage_cost,
+    zero_loss,
+)
 from bench.load import load_name, wrk_is_there
 from bench.table import Row, render
 
@@ -24,6 +34,7 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "deploy_to_switched": deploy_to_switched.measure,
     "start_up": start_up.measure,
     "doors": doors.measure,
+    "false_rollbacks": false_rollbacks.measure,
     "usage_cost": usage_cost.measure,
 }
 

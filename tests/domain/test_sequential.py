@@ -99,7 +99,7 @@ def test_beside_another_the_expectation_is_at_most_one_when_events_hit_both_alik
         assert expected <= 1.0 + 1e-9
 
 
-@given(st.integers(1, 60), st.floats(0.001, 0.9), st.floats(0.0, 1.0))
+@given(st.integers(1, 60), st.floats(0.001, 0.9), st.just(0.0) | st.floats(1e-6, 1.0))
 def test_against_a_limit_the_expectation_is_at_most_one_for_every_share_up_to_it(
     requests: int, limit: float, part: float
 ) -> None:

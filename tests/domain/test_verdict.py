@@ -127,6 +127,35 @@ def test_an_incident_that_hits_both_sides_blames_nobody(errors: float) -> None:
     assert "both sides are affected" in verdict.reason
 
 
+def test_a_canary_that_is_worse_than_blue_within_what_is_allowed_stays() -> None:
+    """As after a blue-green switch: the owner said that 1 % is good enough."""
+    verdict = judge_errors(beside((SlotTraffic(20_000, 100), SlotTraffic(180_000, 90))), POLICY)
+    assert verdict.answer is Answer.PASS, verdict.reason
+    none_allowed = replace(POLICY, max_error_rate=0.0)
+    verdict = judge_errors(beside((SlotTraffic(200, 20), SlotTraffic(1_800, 2)), policy=none_allowed), none_allowed)
+    assert verdict.answer is Answer.FAIL
+
+
+def test_an_incident_of_an_earlier_step_is_no_reason_once_green_is_alone() -> None:
+    watch = beside((SlotTraffic(2_000, 1_000), SlotTraffic(2_000, 1_000)))
+    assert judge_errors(watch, POLICY).answer is Answer.INCONCLUSIVE
+    alone = watch.next_step().after(10.0, SlotTraffic(4_000, 1_005), SlotTraffic(2_000, 1_000), concurrent=False)
+    assert judge_errors(alone, POLICY).answer is not Answer.FAIL
+    broken = alone.after(11.0, SlotTraffic(4_200, 1_205), SlotTraffic(2_000, 1_000), concurrent=False)
+    assert judge_errors(broken, POLICY).answer is Answer.FAIL
+
+
+def test_a_reading_across_two_steps_compares_nothing() -> None:
+    """At 10 % all was well; then both sides had 50 % and an incident: green's part of all requests is 28 %, and of the
+    errors 50 %."""
+    watch = beside((SlotTraffic(100, 0), SlotTraffic(900, 0))).next_step()
+    across = watch.after(0.3, SlotTraffic(700, 250), SlotTraffic(2_400, 250), concurrent=True)
+    assert judge_errors(across, POLICY).answer is not Answer.FAIL
+    same_step = watch.after(0.2, SlotTraffic(100, 0), SlotTraffic(900, 0), concurrent=True)
+    blamed = same_step.after(0.3, SlotTraffic(700, 250), SlotTraffic(2_400, 250), concurrent=True)
+    assert judge_errors(blamed, POLICY).answer is Answer.FAIL
+
+
 def test_each_step_needs_traffic_of_its_own() -> None:
     watch = beside((SlotTraffic(500, 0), SlotTraffic(4_500, 0)))
     assert judge_errors(watch, POLICY).answer is Answer.PASS
@@ -157,6 +186,15 @@ def test_slower_than_the_old_version_by_more_than_allowed_fails() -> None:
     assert (same.answer, slower.answer) == (Answer.PASS, Answer.FAIL)
     without_record = judge_latency(watched(took(100, 1_000), policy=policy), policy)
     assert without_record is None
+
+
+def test_a_record_of_few_requests_says_little_about_how_slow_blue_is() -> None:
+    policy = replace(POLICY, max_latency_increase=0.2)
+    limits = []
+    for requests in (20, 500, 10_000):
+        baseline = Baseline((Window("the last minute", requests, 0, took(50, requests).latency),))
+        limits.append(yardstick(policy, baseline, concurrent=False).slow_limit)
+    assert limits == [pytest.approx(0.292, abs=0.001), pytest.approx(0.0137, abs=0.0001), pytest.approx(0.01)]
 
 
 def test_the_tests_of_a_deployment_share_the_chance_of_a_false_rollback() -> None:

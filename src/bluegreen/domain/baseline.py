@@ -60,17 +60,22 @@ class Baseline:
         """(milliseconds, share): green is slower than blue when more than this share of its requests take longer.
 
         The milliseconds are blue's quantile `1 - share` in its slowest window, raised by `increase` (0.2 is 20 %) and
-        to the next edge of a bucket; the share is what blue had above it, and at least `share`. None without a window
-        of `minimum` requests.
+        to the next edge of a bucket. The share is at least `share`, and as much above that edge as blue may well have
+        had: a quantile of a hundred requests is a guess, and green is not blamed for it. None without a window of
+        `minimum` requests.
         """
-        found: list[tuple[float, float]] = []
+        found: list[tuple[float, Counted]] = []
         for window in self.windows:
             measured = sum(window.latency)
             usual = quantile(window.latency, 1.0 - share)
             if measured < minimum or usual is None:
                 continue
             limit = edge_at_least(usual * (1.0 + increase))
-            slower = Counted(measured, slower_than(window.latency, limit))
-            above = upper_share(slower, RECORD_DOUBT) if slower.events > share * measured else share
-            found.append((limit, max(share, above)))
-        return max(found, default=None)
+            found.append((limit, Counted(measured, slower_than(window.latency, limit))))
+        if not found:
+            return None
+        slowest = max(limit for limit, _ in found)
+        records = [record for limit, record in found if limit == slowest]
+        known_best = max(records, key=lambda record: record.requests)
+        seen = (record.share or 0.0 for record in records)
+        return slowest, max(share, upper_share(known_best, RECORD_DOUBT), *seen)

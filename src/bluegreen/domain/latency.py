@@ -48,6 +48,15 @@ def slower_than(histogram: Sequence[int], milliseconds: float) -> int:
     return sum(histogram[bisect_left(EDGES_MILLISECONDS, milliseconds) + 1 :])
 
 
+def slowest(histogram: Sequence[int], count: int) -> Histogram:
+    """The slowest `count` requests of the histogram, or all."""
+    found = [0] * len(histogram)
+    for position in range(len(histogram) - 1, -1, -1):
+        found[position] = min(count, histogram[position])
+        count -= found[position]
+    return tuple(found)
+
+
 def quantile(histogram: Sequence[float], share: float) -> float | None:
     """In milliseconds, interpolated within its bucket; None without requests. Above the last edge it is that edge:
     more is not known."""

@@ -54,7 +54,7 @@ class Evidence:
         if not any(gains):
             return self
         whole = max(self.seconds, int(seconds))
-        laid = _unlaid(self.seconds) - _unlaid(whole)
+        laid = unlaid(self.seconds) - unlaid(whole)
         paths = self.paths
         if laid > 0:
             paths = tuple(log_sum((path, math.log(laid * stake))) for path, stake in zip(paths, STAKES, strict=True))
@@ -63,10 +63,10 @@ class Evidence:
     @property
     def value(self) -> float:
         """The logarithm of the e-value; 0 when nothing was counted."""
-        return log_sum((*self.paths, math.log(_unlaid(self.seconds))))
+        return log_sum((*self.paths, math.log(unlaid(self.seconds))))
 
 
-def _unlaid(seconds: int) -> float:
+def unlaid(seconds: int) -> float:
     """The stake that is left for what begins later: 1/4, 1/8, 1/12, … It never ends, and needs no horizon."""
     return (1.0 - FIRST_STAKE) / (seconds + 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bluegreen.domain.sequential import Counted, Evidence, bound, divergence
+from bluegreen.domain.sequential import Counted, bound, divergence
 from bluegreen.domain.service import Policy
 from bluegreen.domain.watch import Test, Watch
 
@@ -93,7 +93,7 @@ class _Question:
 
 def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Verdict:
     compared = watch.concurrent
-    evidence: Evidence = test.beside if compared else test.alone
+    evidence = test.value(question.limit, concurrent=compared)
     other = test.other.share if compared else question.blue_share
     needed_evidence = bound(question.probability)
     told = f"{question.told(test.mine)}, allowed {question.limit:.2%}{_beside(other, compared=compared)})"
@@ -107,7 +107,7 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
             test.mine.events,
             question.limit,
             other,
-            round(evidence.value, 3),
+            round(evidence, 3),
             round(needed_evidence, 3),
             needed,
         )
@@ -115,19 +115,19 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
     share = test.mine.share
     if question.limit == 0.0 and test.mine.events and not compared:
         return verdict(Answer.FAIL, told)
-    if evidence.value >= needed_evidence:
-        return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence.value)}")
+    if evidence >= needed_evidence:
+        return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence)}")
     missing = policy.min_requests - min(test.mine.requests, watch.requests_in_step)
     if missing > 0 or share is None:
         missing = max(1, missing)
         reason = f"{watch.requests_in_step} requests to {question.whose} so far, {missing} more are needed to tell"
         return verdict(Answer.INCONCLUSIVE, reason + _duration(missing, watch.rate), missing)
-    suspicious = evidence.value >= SUSPICION * needed_evidence
+    suspicious = evidence >= SUSPICION * needed_evidence
     if share <= question.limit and not suspicious:
         return verdict(Answer.PASS, told)
     if compared and other is not None and other > question.limit and not suspicious:
         return verdict(Answer.INCONCLUSIVE, f"{told}: both sides are affected, and the new version is not to blame")
-    more = _more_needed(share, question, needed_evidence - evidence.value)
+    more = _more_needed(share, question, needed_evidence - evidence)
     return verdict(Answer.INCONCLUSIVE, f"{told}: it may be luck{_still(more, watch.rate)}", more)
 
 

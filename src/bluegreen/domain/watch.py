@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from bluegreen.domain.arrivals import Arrivals, Second
 from bluegreen.domain.baseline import Baseline
-from bluegreen.domain.latency import edge_at_least, slower_than
+from bluegreen.domain.latency import EDGES_MILLISECONDS, edge_at_least, slower_than, slowest
 from bluegreen.domain.model import SlotTraffic
-from bluegreen.domain.sequential import Counted, Evidence, gains_against_limit, gains_against_other
+from bluegreen.domain.sequential import Counted, Evidence, gains_against_other
 from bluegreen.domain.service import Policy
 
 
@@ -51,19 +53,46 @@ def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) ->
 class Test:
     """One question about green, `errors` or `slow`: its counts, and the evidence that speaks against green.
 
-    While both sides get traffic they are compared (`beside`); else green is held against the limit (`alone`).
+    `alone` is the evidence against the limit; `beside` the one against blue, while both get traffic.
     """
 
     mine: Counted = Counted()
     other: Counted = Counted()
-    alone: Evidence = Evidence()
+    alone: Arrivals = Arrivals()
     beside: Evidence = Evidence()
 
-    def after(self, mine: Counted, other: Counted, limit: float, seconds: float, *, concurrent: bool) -> Test:
-        counted = replace(self, mine=self.mine.plus(mine), other=self.other.plus(other))
-        if concurrent:
-            return replace(counted, beside=self.beside.after(gains_against_other(mine, other), seconds))
-        return replace(counted, alone=self.alone.after(gains_against_limit(mine, limit), seconds))
+    def after(self, asked: Asked, limit: float, seconds: float, *, concurrent: bool = False) -> Test:
+        counted = replace(
+            self,
+            mine=self.mine.plus(asked.mine),
+            other=self.other.plus(asked.other),
+            alone=self.alone.after(asked.mine, asked.came, seconds, limit, asked.in_flight),
+        )
+        if not concurrent or asked.mixed:
+            return counted
+        return replace(counted, beside=self.beside.after(gains_against_other(asked.mine, asked.other), seconds))
+
+    def value(self, limit: float, *, concurrent: bool = False) -> float:
+        """The evidence against green. While both sides get traffic, green must be beyond the limit and worse than blue:
+        what is allowed is no reason, and neither is what hits both."""
+        if not concurrent:
+            return self.alone.value(limit)
+        return self.beside.value if limit == 0.0 else min(self.alone.value(limit), self.beside.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one reading says to a test. `came` has the events of `mine` by the earliest second in which their requests
+    can have come, `in_flight` those that wait for an answer: failed ones often come at once and good ones after seconds
+    of work, and right after a switch the few that are there are no fair sample. (Slow answers come last: for them
+    nobody waits.) `mixed` requests came partly with another share of the traffic: events that hit both sides alike
+    would look like those of the side that had more just then, so that they compare nothing."""
+
+    mine: Counted
+    other: Counted
+    came: Mapping[int, int]
+    in_flight: int = 0
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +108,8 @@ class Watch:
     seen_blue: SlotTraffic | None = None
     before_step: int = 0
     """Requests to green before the step that is being watched."""
+    mixed: bool = False
+    """The next reading has requests of this step and of the one before."""
 
     @property
     def requests_in_step(self) -> int:
@@ -91,7 +122,7 @@ class Watch:
 
     def next_step(self) -> Watch:
         """From here on another share of the traffic is watched."""
-        return replace(self, before_step=self.errors.mine.requests)
+        return replace(self, before_step=self.errors.mine.requests, mixed=True)
 
     def after(self, seconds: float, green: SlotTraffic, blue: SlotTraffic | None, *, concurrent: bool) -> Watch:
         """`seconds` since the watch began, `green` and `blue` the counters as they are now. The first reading of green
@@ -102,25 +133,42 @@ class Watch:
             other = grown(self.seen_blue, blue)
         seconds = max(self.seconds, seconds)
         by = self.yardstick
-        errors = self.errors.after(
-            Counted(mine.requests, mine.errors),
-            Counted(other.requests, other.errors),
-            by.error_limit,
-            seconds,
-            concurrent=concurrent,
+        errors, slow = self.errors, self.slow
+        if self.concurrent and not concurrent:
+            # What hit both sides was no reason to roll back, and is none now that green is alone.
+            waiting = self.seen.in_flight
+            errors = replace(errors, alone=Arrivals(last=Second(0, in_flight=waiting), waited=waiting))
+            slow = replace(slow, alone=Arrivals())
+        failed = Counted(mine.requests, mine.errors), Counted(other.requests, other.errors)
+        errors = errors.after(
+            self._asked(mine, *failed, green.in_flight), by.error_limit, seconds, concurrent=concurrent
         )
-        slow = self.slow
         if by.slow_milliseconds is not None:
-            slow = slow.after(
-                _slow(mine, by.slow_milliseconds),
-                _slow(other, by.slow_milliseconds),
-                by.slow_limit,
-                seconds,
-                concurrent=concurrent,
-            )
+            lasted = _slow(mine, by.slow_milliseconds), _slow(other, by.slow_milliseconds)
+            slow = slow.after(self._asked(mine, *lasted), by.slow_limit, seconds, concurrent=concurrent)
         return replace(
-            self, errors=errors, slow=slow, seconds=seconds, concurrent=concurrent, seen=green, seen_blue=blue
+            self,
+            errors=errors,
+            slow=slow,
+            seconds=seconds,
+            concurrent=concurrent,
+            seen=green,
+            seen_blue=blue,
+            mixed=False,
         )
+
+    def _asked(self, traffic: SlotTraffic, mine: Counted, other: Counted, in_flight: int = 0) -> Asked:
+        """Which of the answers the events were is not known: the slowest, to be safe. They came after the last reading,
+        less what they took."""
+        came: dict[int, int] = {}
+        slow_ones = slowest(traffic.latency, mine.events)
+        if rest := mine.events - sum(slow_ones):
+            came[int(self.seconds)] = rest
+        for events, milliseconds in zip(slow_ones, EDGES_MILLISECONDS, strict=False):
+            second = int(max(0.0, self.seconds - milliseconds / 1000))
+            if events:
+                came[second] = came.get(second, 0) + events
+        return Asked(mine, other, came, in_flight, self.mixed)
 
 
 def _slow(counted: SlotTraffic, milliseconds: float) -> Counted:
