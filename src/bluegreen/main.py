@@ -38,9 +38,9 @@ from bluegreen.runtimes.process.machine import detect_resources
 from bluegreen.runtimes.process.runtime import ProcessRuntime
 from bluegreen.spec.configuration import Configuration
 from bluegreen.spec.loading import load
-from bluegreen.spec.paths import audit_log, event_log, run_directory
+from bluegreen.spec.paths import audit_log, event_log, metrics_store, run_directory
 from bluegreen.stores.audit import AuditFile
-from bluegreen.stores.memory_samples import MemorySampleStore
+from bluegreen.stores.samples import SqliteSampleStore
 from bluegreen.stores.sqlite import SqliteEventStore
 
 log = logging.getLogger("bluegreen")
@@ -87,6 +87,7 @@ class Daemon:
         self._router_goes_too = False
         self.router = make_router(configuration)
         self.store = SqliteEventStore(event_log(configuration.daemon.state_dir))
+        self.samples = SqliteSampleStore(metrics_store(configuration.daemon.state_dir))
         self.keeper = RouterKeeper(self.router, SystemClock())
         self.prober = HttpProber(command_directory=configuration.base_directory)
         self.metrics = PrometheusSource(configuration.metrics.prometheus, os.environ)
@@ -94,7 +95,7 @@ class Daemon:
             Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock(), self.metrics),
             configuration.services,
             AlertDesk(make_sinks(configuration, os.environ), SystemClock(), self.store, self.store),
-            MemorySampleStore(),
+            self.samples,
             listen=str(configuration.router.listen),
         )
         state = configuration.daemon.state_dir

@@ -54,6 +54,11 @@ def event_log(state_directory: Path) -> Path:
     return state_directory / "events.sqlite"
 
 
+def metrics_store(state_directory: Path) -> Path:
+    """What was measured; beside it `-wal`, `-shm` and, once it was damaged, one `.damaged-…`. May be deleted."""
+    return state_directory / "metrics.sqlite"
+
+
 def token_file(state_directory: Path) -> Path:
     """Digests of the tokens, mode 0600."""
     return state_directory / "tokens.json"
