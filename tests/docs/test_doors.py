@@ -22,6 +22,7 @@ COMMANDS_OF_NO_OPERATION = {
     "down": "ends it: operation shutdown, for the owner alone",
     "reload": "reads the daemon's own file: operation reload, through every door but MCP's fixed list",
     "validate": "reads a file, asks no daemon",
+    "simulate": "reckons with the file alone, asks no daemon",
     "doctor": "looks at the machine, asks no daemon",
     "version": "asks no daemon",
     "completion": "writes a shell script",

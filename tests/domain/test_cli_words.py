@@ -14,6 +14,7 @@ import pytest
 
 from bluegreen.control import report_views
 from bluegreen.control import views as v
+from bluegreen.control.simulating import SimulationView
 from bluegreen.domain import events as e
 from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.deployment import Deployment, apply, requested
@@ -182,7 +183,7 @@ def test_docs_cli_is_written_from_the_commands() -> None:
 
 def test_docs_json_describes_every_field_of_every_view() -> None:
     written = (DOCS / "json.md").read_text()
-    for view in [*VIEWS, *REPORT_VIEWS, Finding, Resources, MetricChart, MetricSeries, SwitchMark]:
+    for view in [*VIEWS, *REPORT_VIEWS, SimulationView, Finding, Resources, MetricChart, MetricSeries, SwitchMark]:
         section = written.partition(f"\n## {view.__name__}\n")[2].partition("\n## ")[0]
         described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         assert described == [field.name for field in dataclasses.fields(view)], view.__name__

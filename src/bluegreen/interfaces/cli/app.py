@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "read_commands": ("status", "history", "deployment", "wait", "events", "services"),
     "log_commands": ("logs",),
     "report_commands": ("report",),
+    "simulate_commands": ("simulate",),
     "ask_commands": ("ask",),
     "mcp_commands": ("mcp",),
     "local_commands": ("validate", "doctor", "version", "completion"),
