@@ -17,6 +17,7 @@ from bench import (
     deploy_to_switched,
     doors,
     false_rollbacks,
+    metrics_store,
     proxy_cpu,
     start_up,
     switch_latency,
@@ -36,6 +37,7 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "doors": doors.measure,
     "false_rollbacks": false_rollbacks.measure,
     "usage_cost": usage_cost.measure,
+    "metrics_store": metrics_store.measure,
 }
 
 

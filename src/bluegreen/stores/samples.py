@@ -19,7 +19,8 @@ from bluegreen.stores.sample_schema import connect, explained, is_damage, move_a
 from bluegreen.stores.sample_tables import SampleTables
 from bluegreen.stores.sample_upkeep import Upkeep
 
-MAX_BYTES = 2 * 2**30
+MAX_BYTES = 4 * 2**30
+"""More than 30 days of 1,000 busy slots take; beyond it the oldest minutes go first."""
 TIDY_SECONDS = 0.05
 """How long others wait at most for a piece of upkeep."""
 Result = TypeVar("Result")

@@ -19,6 +19,7 @@ from bluegreen.interfaces.cli.client import DaemonClient
 from bluegreen.interfaces.cli.location import CONFIG_VARIABLE, command_line
 from bluegreen.interfaces.cli.output import plural
 from bluegreen.spec.configuration import Configuration
+from bluegreen.spec.paths import metrics_store
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_HAPROXY = (2, 6)
@@ -40,7 +41,8 @@ def examine(config_path: Path) -> list[Finding]:
     configuration, finding = _configuration(config_path)
     findings = [_python(), _haproxy(configuration), finding]
     if configuration is not None:
-        findings += [_state_directory(configuration.daemon.state_dir), *_daemon(configuration, config_path)]
+        state = configuration.daemon.state_dir
+        findings += [_state_directory(state), *metrics_findings(state), *_daemon(configuration, config_path)]
         findings += _prometheus(configuration)
     return [*findings, _gpus(configuration)]
 
@@ -108,6 +110,19 @@ def _state_directory(directory: Path) -> Finding:
         return Finding("state directory", True, f"{directory} {state}")
     to_do = f"make {nearest} writable for {os.getuid()}, or set [daemon] state_dir"
     return Finding("state directory", False, f"{directory}: {nearest} is not a writable directory", to_do=to_do)
+
+
+def metrics_findings(state: Path) -> list[Finding]:
+    """The metrics store, once there is one: its size, whether it is written, and what was moved aside."""
+    path = metrics_store(state)
+    findings = []
+    if path.exists():
+        size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+        findings.append(Finding("metrics store", True, f"{path}, {size / 1e6:.1f} MB"))
+    for copy in sorted(path.parent.glob(f"{path.name}.damaged-*")):
+        detail = f"{copy.name} was damaged and is no longer used; what was measured until then is missing in queries"
+        findings.append(Finding("damaged metrics", False, detail, needed=False, to_do=f"rm {copy}"))
+    return findings
 
 
 def _daemon(configuration: Configuration, config_path: Path) -> list[Finding]:
