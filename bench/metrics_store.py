@@ -189,9 +189,9 @@ def _row_cost(insert: Insert, ask: Callable[[], object], size: Callable[[], int]
     insert([Batch(workload(0), []), Batch(workload(1), day)])
     taken = []
     for _ in range(QUERIES):
-        began = (time.process_time(), time.perf_counter())
+        asked = (time.process_time(), time.perf_counter())
         ask()
-        taken.append(_since(began))
+        taken.append(_since(asked))
     per_row = bytes_per_row * SLOTS
     return Cost(spent / ROW_SECONDS, per_row * _ROWS_OF_A_DAY, per_row * _ROWS_OF_A_MONTH, _middle(taken))
 
