@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,30 @@ async def test_started_replicas_come_to_listen_each_on_its_own_port(world: World
     assert status.state is WorkloadState.RUNNING
     assert len({endpoint.port for endpoint in status.endpoints}) == 2
     assert all(replica.pid for replica in status.replicas)
+
+
+async def test_asked_for_more_replicas_it_grows_and_what_runs_is_not_touched(world: World) -> None:
+    small = world.request(replicas=1, resources=Resources(gpus=1))
+    await world.runtime.start(small)
+    before = await until_listening(world.runtime, small.workload.id)
+    more = replace(small, workload=replace(small.workload, replicas=3))
+    started = await world.runtime.start(more)
+    assert started.workload == more.workload
+    grown = await until_listening(world.runtime, small.workload.id)
+    assert grown.replicas[0] == before.replicas[0]
+    assert grown.created_at == before.created_at
+    assert len({endpoint.port for endpoint in grown.endpoints}) == 3
+    assert (await world.runtime.capacity()).used.gpus == 3
+    assert await world.runtime.start(small) == grown, "it never shrinks"
+
+
+async def test_without_room_to_grow_what_runs_goes_on(world: World) -> None:
+    small = world.request(replicas=1, resources=Resources(gpus=2))
+    await world.runtime.start(small)
+    before = await until_listening(world.runtime, small.workload.id)
+    with pytest.raises(RuntimeFailure, match="GPUs"):
+        await world.runtime.start(replace(small, workload=replace(small.workload, replicas=3)))
+    assert await world.runtime.inspect(small.workload.id) == before
 
 
 async def test_starting_twice_starts_once(world: World) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
@@ -38,8 +39,9 @@ from bluegreen.domain.model import (
 )
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.reconcile import reconcile
-from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
-from bluegreen.domain.watch import Watch, yardstick
+from bluegreen.domain.service import Canary, HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.strategy import steps_of
+from bluegreen.domain.watch import Watch, Yardstick, yardstick
 
 SPEC = ServiceSpec(
     name="app",
@@ -57,7 +59,10 @@ TRAFFIC: dict[str, SlotTraffic | None] = {
     "good": SlotTraffic(1000, 0, 0),
     "bad": SlotTraffic(1000, 900, 0),
     "streaming": SlotTraffic(1000, 0, 3),
+    "both bad": SlotTraffic(1000, 900, 0),
 }
+CANARY = replace(SPEC, replicas=2, canary=Canary(steps=(40, 100), observe_seconds=60))
+"""A first step with one replica of green, and a second one for which it grows to two."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class World:
     green_runs: bool = False
     green_health: Health = Health.UNKNOWN
     green_was_verified: bool = False
+    green_size: int = 1
+    """Replicas of green that run, while it runs."""
+    proven: int = 1
+    """How many of them have passed a health check since they were added."""
+    green_connected: int = 1
+    """Replicas of green that the router knows, when it is connected."""
     connected: frozenset[Color] = frozenset({Color.BLUE})
     traffic: str = "good"
     late: bool = False
@@ -79,9 +90,11 @@ class World:
     """How many disturbances may still happen."""
 
 
-def first(*, budget: int, spec: ServiceSpec = SPEC, first_deployment: bool = False) -> World:
+def first(*, budget: int, spec: ServiceSpec = SPEC, first_deployment: bool = False, canary: bool = False) -> World:
     blue = None if first_deployment else BLUE
-    event = e.DeploymentRequested("app:v2", "blue-green", (100,), "test", blue=blue, generation=1)
+    strategy = "canary" if canary else "blue-green"
+    steps = steps_of(strategy, spec.canary)
+    event = e.DeploymentRequested("app:v2", strategy, steps, "test", blue=blue, generation=1)
     route = Route("app", 1, () if blue is None else route_of(blue))
     return World(requested("app-x", "app", 0.0, event), route, blue_runs=blue is not None, budget=budget)
 
@@ -95,31 +108,53 @@ def observe(world: World) -> Observation:
     ):
         if workload is None or not runs:
             continue
-        replica = ReplicaStatus(0, WorkloadState.RUNNING, _endpoint(workload.color), pid=1, listening=True)
-        workloads[workload.id] = WorkloadStatus(workload, WorkloadState.RUNNING, (replica,))
-        health[workload.id] = WorkloadHealth((ReplicaHealth(verdict, checks=1, last_detail="seen"),))
+        size = world.green_size if workload is d.green else 1
+        replicas = tuple(
+            ReplicaStatus(index, WorkloadState.RUNNING, _endpoint(workload.color, index), pid=1, listening=True)
+            for index in range(size)
+        )
+        workloads[workload.id] = WorkloadStatus(replace(workload, replicas=size), WorkloadState.RUNNING, replicas)
+        health[workload.id] = WorkloadHealth(
+            tuple(
+                ReplicaHealth(verdict if index < world.proven else Health.UNKNOWN, checks=1, last_detail="seen")
+                for index in range(min(workload.replicas, size))
+            )
+        )
     counted = TRAFFIC[world.traffic]
     return Observation(
         elapsed_seconds=LONG if world.late else 0.0,
         workloads=workloads,
         health=health,
         traffic=None if counted is None else dict.fromkeys(Color, counted),
-        watch=None if counted is None else _watch(counted, d),
+        watch=None if counted is None else _watch(counted, d, both_bad=world.traffic == "both bad"),
         route=world.route,
-        connected={color: (_endpoint(color),) if color in world.connected else () for color in Color},
+        connected={color: _connected(world, color) for color in Color},
         capacity=Capacity(Resources(0, 4, 4096), Resources()),
     )
 
 
-def _watch(counted: SlotTraffic, d: Deployment) -> Watch | None:
-    if d.phase is not Phase.MONITORING:
+def _connected(world: World, color: Color) -> tuple[Endpoint, ...]:
+    size = world.green_connected if world.deployment.green and world.deployment.green.color is color else 1
+    return tuple(_endpoint(color, index) for index in range(size)) if color in world.connected else ()
+
+
+def _watch(counted: SlotTraffic, d: Deployment, *, both_bad: bool) -> Watch | None:
+    if d.phase is not Phase.MONITORING and not (d.phase is Phase.SWITCHING and d.switched):
         return None
-    by = yardstick(SPEC.policy, d.baseline, concurrent=False)
-    return Watch(by).after(1.0, counted, None, concurrent=False)
+    by = yardstick(SPEC.policy, d.baseline, concurrent=len(d.steps) > 1)
+    return _watched(counted, by, 1000 * d.step_index, 900 if both_bad else 0, shared=d.shares_traffic)
 
 
-def _endpoint(color: Color) -> Endpoint:
-    return Endpoint("127.0.0.1", 1001 if color is Color.BLUE else 1002)
+@cache
+def _watched(counted: SlotTraffic, by: Yardstick, before: int, blue_errors: int, *, shared: bool) -> Watch:
+    """What green answered comes on top of what it had answered before the step."""
+    watch = Watch(by, before_step=before).after(0.0, SlotTraffic(before), SlotTraffic(), concurrent=shared)
+    green = replace(counted, requests=counted.requests + before)
+    return watch.after(1.0, green, SlotTraffic(1000, blue_errors), concurrent=shared)
+
+
+def _endpoint(color: Color, index: int = 0) -> Endpoint:
+    return Endpoint("127.0.0.1", (1001 if color is Color.BLUE else 1002) + 10 * index)
 
 
 def happened(world: World, *events: e.Event) -> World:
@@ -127,7 +162,7 @@ def happened(world: World, *events: e.Event) -> World:
     for event in events:
         before = world.deployment.phase
         world = replace(world, deployment=apply(world.deployment, 0.0, event))
-        if world.deployment.phase is not before:
+        if world.deployment.phase is not before or isinstance(event, e.GreenGrown):
             world = replace(world, late=False)
         if isinstance(event, e.Verified | e.ApprovalNeeded):
             world = replace(world, green_was_verified=True)
@@ -146,6 +181,8 @@ def calm_move(world: World, spec: ServiceSpec = SPEC) -> World:
     for action in plan.actions:
         moved = happened(took_effect(moved, action), *_reported(moved, action))
     if moved == world:
+        if world.green_runs and world.proven < world.green_size:
+            return replace(world, proven=world.green_size)
         moved = replace(world, late=True)
         if world.green_runs and world.green_health is Health.UNKNOWN:
             moved = replace(world, green_health=Health.HEALTHY)
@@ -198,7 +235,7 @@ def _crossed_by_people(world: World) -> Iterator[World]:
 
 def _crossed_by_the_world(world: World) -> Iterator[World]:
     for traffic in TRAFFIC:
-        if traffic != world.traffic:
+        if traffic != world.traffic and (traffic != "both bad" or len(world.deployment.steps) > 1):
             yield replace(world, traffic=traffic)
     if world.green_runs:
         yield replace(world, green_health=Health.UNHEALTHY)
@@ -224,11 +261,15 @@ def _next_route(world: World, workload: Workload) -> Route:
 def took_effect(world: World, action: Action) -> World:
     """The world after the action was carried out, whatever is recorded of it."""
     match action:
-        case StartWorkload():
-            return replace(world, green_runs=True, green_health=Health.UNKNOWN)
+        case StartWorkload(workload) if world.green_runs:
+            return replace(world, green_size=max(world.green_size, workload.replicas))
+        case StartWorkload(workload):
+            size = workload.replicas
+            return replace(world, green_runs=True, green_health=Health.UNKNOWN, green_size=size, proven=size)
         case ConnectSlot(color, endpoints):
             changed = world.connected | {color} if endpoints else world.connected - {color}
-            return replace(world, connected=changed)
+            known = len(endpoints) if color is Color.GREEN and endpoints else world.green_connected
+            return replace(world, connected=changed, green_connected=known)
         case SwitchTraffic(targets, expected):
             if expected is not None and expected != world.route.generation:
                 return world

@@ -135,6 +135,15 @@ approval_timeout_seconds = 600
 auto_rollback = false
 poll_seconds = 0.1
 smoke_interval_seconds = 30
+
+[services.inference-model.canary]
+steps = [5, 25, 100]
+observe_seconds = 30
+error_threshold = 0.02
+latency_threshold_ms = 200
+sticky = "cookie:session"
+force_header = "X-Slot"
+force_cookie = "slot"
 """
 
 SMALL = """

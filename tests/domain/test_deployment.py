@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,12 +17,14 @@ from bluegreen.domain.deployment import (
     Deployment,
     Phase,
     apply,
+    held_workloads,
     replay,
     requested,
     route_of,
 )
 from bluegreen.domain.errors import IllegalEvent
 from bluegreen.domain.model import Color, Resources, Workload
+from bluegreen.domain.strategy import targets_at
 
 BLUE = Workload("app-blue-1", "app", Color.BLUE, "app:v1", "v1", 1, Resources())
 GREEN = Workload("app-green-2", "app", Color.GREEN, "app:v2", "v2", 1, Resources())
@@ -46,6 +49,7 @@ SAMPLES: dict[str, e.Event] = {
     "approval_needed": e.ApprovalNeeded(),
     "promoted": e.Promoted("ada"),
     "step_passed": e.StepPassed(),
+    "green_grown": e.GreenGrown(2),
     "baseline_recorded": e.BaselineRecorded(Baseline((Window("the last minute", 100, 1),))),
     "attention_needed": e.AttentionNeeded("look"),
     "deployment_failing": e.DeploymentFailing("broken"),
@@ -114,6 +118,61 @@ def test_who_is_active_changes_with_the_switch_and_back() -> None:
     back = apply(walked(5), 20.0, e.RollbackRequested("bad", "ada"))
     assert (back.active, back.standby) == (BLUE, GREEN)
     assert walked(8).standby is None
+
+
+def canary(*shares: int) -> Deployment:
+    """On a canary of 10, 50 and 100 percent, after it was given these."""
+    deployment = requested("app-x", "app", 10.0, replace(REQUEST, strategy="canary", steps=(10, 50, 100)))
+    for event in WALK[:4]:
+        deployment = apply(deployment, 11.0, event)
+    for number, share in enumerate(shares):
+        if number:
+            deployment = apply(deployment, 12.0, e.StepPassed("fine", 100 * number, 0))
+        switched = e.TrafficSwitched(targets_at(share, GREEN, BLUE), 4 + number)
+        deployment = apply(deployment, 13.0, switched)
+    return deployment
+
+
+def test_on_a_canary_step_the_active_one_is_still_blue() -> None:
+    for shares in ((10,), (10, 50)):
+        d = canary(*shares)
+        assert (d.active, d.standby, d.share, d.shares_traffic) == (BLUE, GREEN, shares[-1], True)
+        assert {workload.id for workload, _ in held_workloads([d], d)} == {BLUE.id, GREEN.id}
+    d = canary(10, 50, 100)
+    assert (d.active, d.standby, d.share, d.shares_traffic, d.last_step) == (GREEN, BLUE, 100, False, True)
+
+
+def test_between_two_steps_green_has_what_it_had_and_can_grow_and_go_back() -> None:
+    between = apply(canary(10), 20.0, e.StepPassed("fine", 321, 0))
+    assert (between.phase, between.percent, between.share) == ("switching", 50, 10)
+    assert between.can_roll_back
+    grown = apply(between, 25.0, e.GreenGrown(5))
+    assert grown.green is not None
+    assert (grown.green.replicas, grown.phase, grown.phase_since) == (5, "switching", 25.0)
+    back = apply(between, 26.0, e.RollbackRequested("bad", "ada"))
+    assert (back.phase, back.active) == ("rolling_back", BLUE)
+
+
+@pytest.mark.parametrize("event", [e.DeploymentFailing("broken"), e.AbortRequested("ada")])
+def test_once_users_are_on_green_it_is_not_just_stopped(event: e.Event) -> None:
+    """Cleaning up stops green: that would cut off those who are on it."""
+    with pytest.raises(IllegalEvent):
+        apply(apply(canary(10), 20.0, e.StepPassed()), 21.0, event)
+
+
+def test_a_persons_word_for_one_step_does_not_hold_for_the_next() -> None:
+    accepted = apply(canary(10), 20.0, e.Promoted("ada"))
+    assert accepted.accepted
+    between = apply(accepted, 21.0, e.StepPassed())
+    assert between.accepted
+    assert not apply(between, 22.0, e.TrafficSwitched(targets_at(50, GREEN, BLUE), 5)).accepted
+
+
+def test_only_the_last_step_ends_the_watch_and_no_other_has_a_next() -> None:
+    with pytest.raises(IllegalEvent):
+        apply(canary(10), 20.0, e.MonitoringPassed())
+    with pytest.raises(IllegalEvent):
+        apply(canary(10, 50, 100), 20.0, e.StepPassed())
 
 
 def test_a_rollback_is_one_switch_exactly_while_blue_was_not_told_to_stop() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bluegreen.domain.analysis_condition import Comparison, ResultCondition
 from bluegreen.domain.errors import ConfigurationError
 from bluegreen.domain.model import Endpoint, Resources
-from bluegreen.domain.service import Analysis, HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.service import Analysis, Canary, HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.spec.alert_settings import SinkSettings
 from bluegreen.spec.configuration import (
     AlertSettings,
@@ -131,6 +131,15 @@ def test_every_key_arrives() -> None:
                 auto_rollback=False,
                 poll_seconds=0.1,
                 smoke_interval_seconds=30.0,
+            ),
+            canary=Canary(
+                steps=(5, 25, 100),
+                observe_seconds=30.0,
+                error_threshold=0.02,
+                latency_threshold_ms=200.0,
+                sticky="cookie:session",
+                force_header="X-Slot",
+                force_cookie="slot",
             ),
         )
     }

@@ -16,15 +16,17 @@ import pytest
 from bluegreen.control import requests as r
 from bluegreen.control.deploying import rollback
 from bluegreen.domain.deployment import TERMINAL_PHASES, Phase, replay
-from bluegreen.domain.service import HealthCheck, Policy
+from bluegreen.domain.model import Resources
+from bluegreen.domain.service import Canary, HealthCheck, Policy
 from tests.simulation.world import World, service
 
 QUICK = service(
     health=HealthCheck(interval_seconds=0.5, rise=1, fall=2, deadline_seconds=10),
     policy=Policy(monitor_seconds=3, retain_seconds=3, drain_timeout_seconds=2, min_requests=20, poll_seconds=0.25),
 )
+CANARY = replace(QUICK, replicas=3, resources=Resources(gpus=1), canary=Canary(steps=(10, 50, 100), observe_seconds=2))
 CHANGING = {"runtime": ("start", "stop"), "router": ("switch", "set_endpoints"), "store": ("append",)}
-MORE_THAN_ANY_WALK_DOES = 60
+MORE_THAN_ANY_WALK_DOES = 90
 
 
 class Crash:
@@ -53,19 +55,19 @@ class Crash:
         return guarded
 
 
-async def run(at: int, *, before: bool, bad: bool, by_hand: bool) -> bool:
+async def run(at: int, *, before: bool, bad: bool, by_hand: bool, canary: bool) -> bool:
     """One walk with a crash; false when the walk ended before it could happen."""
-    async with World(QUICK) as world:
+    async with World(CANARY if canary else QUICK) as world:
         await world.first_version()
         crash = Crash(world, at, before=before)
 
         async def act() -> None:
-            await world.deploy()
+            await world.deploy(strategy="canary" if canary else "blue-green")
             while not crash.happened.is_set() and not world.last().phase.terminal:
-                if world.last().phase is Phase.MONITORING:
-                    world.serve("app:v2", errors=500 if bad else 0)
-                    if by_hand:
-                        await rollback(world.fleet, r.ServiceRequest("app", "ada"))
+                world.serve_both(errors=0.5 if bad else 0.0)
+                moved = world.last().phase is Phase.MONITORING and world.last().share > 10
+                if by_hand and moved:
+                    await rollback(world.fleet, r.ServiceRequest("app", "ada"))
                 await world.clock.sleep(0.25)
 
         acting = asyncio.create_task(act())
@@ -81,8 +83,7 @@ async def run(at: int, *, before: bool, bad: bool, by_hand: bool) -> bool:
 
 async def after_the_restart(world: World, *, bad: bool) -> None:
     def ended() -> bool:
-        if world.last().switched:
-            world.serve("app:v2", errors=500 if bad else 0)
+        world.serve_both(errors=0.5 if bad else 0.0)
         return world.last().phase in TERMINAL_PHASES
 
     assert await world.clock.advance(120, until=ended), f"{world.last().phase} does not end"
@@ -90,6 +91,9 @@ async def after_the_restart(world: World, *, bad: bool) -> None:
     assert last.active is not None
     assert await world.running() == {last.active.image}
     assert world.active_image() == last.active.image
+    assert len(world.router.switches[-1]["app"].targets) == 1
+    (running,) = await world.runtime.list()
+    assert len(running.replicas) == world.specs["app"].replicas
     if bad:
         assert last.active.image == "app:v1"
     for deployment_id in await world.store.deployments("app"):
@@ -98,10 +102,12 @@ async def after_the_restart(world: World, *, bad: bool) -> None:
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["good", "bad", "by hand"])
-async def test_a_crash_at_every_step_ends_well(kind: str, before: bool) -> None:
+@pytest.mark.parametrize("strategy", ["blue-green", "canary"])
+async def test_a_crash_at_every_step_ends_well(strategy: str, kind: str, before: bool) -> None:
     steps = 0
+    canary = strategy == "canary"
     for at in range(1, MORE_THAN_ANY_WALK_DOES):
-        if not await run(at, before=before, bad=kind == "bad", by_hand=kind == "by hand"):
+        if not await run(at, before=before, bad=kind == "bad", by_hand=kind == "by hand", canary=canary):
             break
         steps += 1
     assert 15 < steps < MORE_THAN_ANY_WALK_DOES - 1, f"the walk has {steps} steps"

@@ -18,7 +18,7 @@ from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.views import DeploymentView
 from bluegreen.domain.analysis import CommandResult
 from bluegreen.domain.deployment import Deployment, Phase
-from bluegreen.domain.model import Endpoint, Resources, Workload
+from bluegreen.domain.model import Endpoint, Resources, SlotTraffic, Workload
 from bluegreen.domain.service import HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.probes.fake_metrics import FakeAnalysisSource
 from bluegreen.routers.fake import FakeRouter
@@ -170,8 +170,11 @@ class World:
         assert last is not None
         return last
 
-    async def deploy(self, image: str = "app:v2", *, name: str = "app", force: bool = False) -> DeploymentView:
-        return await deploy(self.fleet, r.DeployRequest(service=name, image=image, requested_by="ada", force=force))
+    async def deploy(
+        self, image: str = "app:v2", *, name: str = "app", force: bool = False, strategy: str = "blue-green"
+    ) -> DeploymentView:
+        request = r.DeployRequest(service=name, image=image, strategy=strategy, requested_by="ada", force=force)
+        return await deploy(self.fleet, request)
 
     async def until(self, *phases: Phase, seconds: float = 4000.0, name: str = "app") -> Deployment:
         """Lets time pass until the newest deployment is in one of these phases."""
@@ -186,9 +189,16 @@ class World:
         for name in self.specs:
             for workload in (self.last(name).blue, self.last(name).green):
                 if workload is not None and workload.image == image:
-                    from bluegreen.domain.model import SlotTraffic
-
                     self.router.counters[workload.id] = SlotTraffic(requests, errors, 0)
+
+    def serve_both(self, *, errors: float = 0.0, blue_errors: float = 0.0, requests: int = 1000) -> None:
+        """This many requests more for each side that has traffic now, with these shares of errors in them."""
+        for target in self.router.switches[-1]["app"].targets:
+            before = self.router.counters.get(target.workload_id, SlotTraffic())
+            blue = self.last().blue
+            share = blue_errors if blue is not None and target.workload_id == blue.id else errors
+            counted = SlotTraffic(before.requests + requests, before.errors + round(requests * share))
+            self.router.counters[target.workload_id] = counted
 
     async def running(self) -> set[str]:
         return {status.workload.image for status in await self.runtime.list()}

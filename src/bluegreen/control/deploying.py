@@ -68,11 +68,11 @@ def _way_out(deployment: Deployment) -> str:
 
 
 async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
-    """Begins a blue-green deployment and returns at once: starts the new version beside the running one, verifies it,
-    moves all traffic in one instant, watches it, and goes back by itself when it fails. Use it for a new version of a
-    service; look first with bluegreen_plan. Then follow it with bluegreen_status or bluegreen_events until its phase is
-    completed, rolled_back, failed or aborted. Refused while another one is under way, and for the same image. Without
-    the scope to switch it waits in awaiting_approval for a person (bluegreen approve)."""
+    """Begins a deployment and returns at once: starts the new version beside the running one, verifies it, moves all
+    traffic in one instant (strategy canary: in steps, each watched), and goes back by itself when it fails. Use it for
+    a new version of a service; look first with bluegreen_plan. Then follow it with bluegreen_status or bluegreen_events
+    until its phase is completed, rolled_back, failed or aborted. Refused while another one is under way, and for the
+    same image. Without the scope to switch it waits in awaiting_approval for a person (bluegreen approve)."""
     _check_sizes(request)
     for key in request.overrides:
         if why := override_problem(key, fleet.caller):
@@ -86,7 +86,6 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
 async def begin(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     """A deployment whose overrides are allowed. Who may not move traffic gets one that waits for a person, as long as
     an orphan may when the service does not say how long."""
-    steps = steps_of(request.strategy)
     overrides = dict(request.overrides)
     if not fleet.caller.scope.includes(Scope.SWITCH):
         overrides["policy.auto_promote"] = "false"
@@ -95,6 +94,7 @@ async def begin(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     if not fleet.caller.scope.includes(Scope.SWITCH) and not spec.policy.approval_timeout_seconds:
         # Who asked may be gone before a person comes, and a version that waits holds as much as the one that works.
         overrides["policy.approval_timeout_seconds"] = f"{fleet.policy.orphan_seconds:g}"
+    steps = steps_of(request.strategy, spec.canary, first_deployment=blue is None)
     watcher = fleet.watchers[spec.name]
     _refuse_if_busy(watcher)
     if blue is not None and blue.image == image and not request.force:
@@ -148,8 +148,9 @@ async def approve(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
 
 async def promote(fleet: Fleet, request: r.ServiceRequest) -> v.DeploymentView:
     """Lets a verified new version have the traffic (phase awaiting_approval), or accepts one that monitoring could not
-    judge (phase monitoring, holding). Use it when bluegreen_status says that a deployment waits for it; then follow
-    with bluegreen_status. Go back with bluegreen_rollback."""
+    judge (phase monitoring, holding). On a canary step it ends the watching and goes on to the next share at once. Use
+    it when bluegreen_status says that a deployment waits for it; then follow with bluegreen_status. Go back with
+    bluegreen_rollback."""
     deployment = _live(fleet, request.service)
     watcher = fleet.watcher(request.service)
     if deployment.phase is Phase.AWAITING_APPROVAL:

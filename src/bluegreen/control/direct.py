@@ -47,8 +47,9 @@ async def _newest(ports: Ports, service: str) -> Deployment | None:
 
 
 async def _way_back(ports: Ports, service: str, deployment: Deployment | None) -> Workload:
-    """Blue as the log knows it. Without a log, the newest running workload that is older than the one with the
-    traffic: it had the traffic before, while a younger one may be a green that was never verified."""
+    """Blue as the log knows it. Without a log, the first of two that share the traffic, for a route names the old
+    version first; else the newest running workload that is older than the one with the traffic: it had the traffic
+    before, while a younger one may be a green that was never verified."""
     nothing = Refused(
         f"service: no earlier version of {service!r} runs, so the traffic stays where it is",
         hint="Start the daemon, then deploy an earlier version: bluegreen up",
@@ -62,15 +63,17 @@ async def _way_back(ports: Ports, service: str, deployment: Deployment | None) -
             )
         candidates = [await ports.runtime.inspect(deployment.blue.id)]
     else:
-        candidates = await _older_than_the_active(ports, service)
+        candidates = await _had_the_traffic_before(ports, service)
     for status in candidates:
         if status is not None and any(replica.listening for replica in status.replicas):
             return status.workload
     raise nothing
 
 
-async def _older_than_the_active(ports: Ports, service: str) -> Sequence[WorkloadStatus]:
+async def _had_the_traffic_before(ports: Ports, service: str) -> Sequence[WorkloadStatus | None]:
     route = (await ports.router.routes()).get(service)
+    if route and len(route.targets) > 1:
+        return [await ports.runtime.inspect(route.targets[0].workload_id)]
     with_traffic = {target.workload_id for target in route.targets} if route else set()
     own = [status for status in await ports.runtime.list() if status.workload.service == service]
     began = min((status.created_at for status in own if status.workload.id in with_traffic), default=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -80,6 +81,7 @@ class Observer:
                 )
                 self.monitors[workload.id] = monitor
                 monitor.start()
+            monitor.workload = workload
             monitor.set_calm(calm)
         for workload_id in [known for known in self.monitors if known not in keep]:
             self.monitors.pop(workload_id).cancel()
@@ -178,10 +180,14 @@ class Observer:
         return self._baseline_of(deployment.blue)
 
     async def _requirements(self, deployment: Deployment) -> tuple[Capacity | None, str]:
-        if deployment.phase is not Phase.PREFLIGHT:
-            return None, ""
-        self._prepare_baseline(self.service)
-        return await self.requirements()
+        if deployment.phase is Phase.PREFLIGHT:
+            self._prepare_baseline(self.service)
+            return await self.requirements()
+        if deployment.phase is Phase.SWITCHING and deployment.switched:
+            # Green may have to grow for its next share.
+            with contextlib.suppress(BluegreenError):
+                return await self._runtime.capacity(), ""
+        return None, ""
 
     async def requirements(self) -> tuple[Capacity | None, str]:
         """What is free, and what is wrong with the router (empty when it is well)."""

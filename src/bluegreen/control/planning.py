@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bluegreen.control import requests as r
@@ -15,7 +16,7 @@ from bluegreen.domain.errors import Refused, UsageError
 from bluegreen.domain.images import image_allowed
 from bluegreen.domain.model import Color, ImageReference, Workload
 from bluegreen.domain.service import ServiceSpec
-from bluegreen.domain.strategy import steps_of
+from bluegreen.domain.strategy import replicas_at, steps_of, watched_at
 from bluegreen.spec.overrides import apply_overrides
 
 
@@ -67,22 +68,24 @@ def sizes_as_overrides(declared: ServiceSpec, wanted: ServiceSpec) -> dict[str, 
     return {key: str(value) for key, (default, value) in pairs.items() if value != default}
 
 
-async def _requirements(fleet: Fleet, spec: ServiceSpec, blue: Workload | None) -> list[Requirement]:
+async def _requirements(
+    fleet: Fleet, spec: ServiceSpec, blue: Workload | None, steps: Sequence[int]
+) -> list[Requirement]:
     """Checked as preflight will check them; a retained workload counts as room, for it goes first."""
     observer, watcher = fleet.observers[spec.name], fleet.watchers[spec.name]
     capacity, problem = await observer.requirements()
     retained = next((w for w, _ in watcher.held() if blue is not None and w.id != blue.id), None)
     seen = observer.snapshot(capacity=capacity, router_problem=problem)
-    return requirements(spec, blue, seen, retained)
+    return requirements(spec, blue, seen, retained, steps=steps)
 
 
 async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
     """What a deployment would do, and whether its requirements hold: capacity, health check, state, router. Changes
     nothing. Use it before bluegreen_deploy; when `possible` is false, `requirements` says what is missing."""
-    steps_of(request.strategy)
     spec, image, blue = await resolve(fleet, request)
+    shares = steps_of(request.strategy, spec.canary, first_deployment=blue is None)
     declared = fleet.spec(request.service)
-    checks = await _requirements(fleet, spec, blue)
+    checks = await _requirements(fleet, spec, blue, shares)
     color = blue.color.other if blue else Color.BLUE
     notes = []
     if blue is not None and blue.image == image:
@@ -95,14 +98,14 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
         if deployment.phase is Phase.RETAINING:
             notes.append(f"the retained {deployment.blue.id if deployment.blue else ''} is retired first")
     policy = spec.policy
+    replicas = replicas_at(shares[0], spec.replicas)
     goes_on = policy.auto_promote and fleet.caller.scope.includes(Scope.SWITCH)
     asked = [f"{analysis.name} every {analysis.interval_seconds:g} s" for analysis in questions(spec)]
     steps = (
-        f"start {image} as {color}: {counted(spec.replicas, 'replica')} ({needed_text(spec.resources)})",
+        f"start {image} as {color}: {counted(replicas, 'replica')} ({needed_text(spec.resources)})",
         f"verify {color}: health of every replica, {counted(len(spec.smoke), 'smoke test')}",
         *(() if goes_on else (f"wait for: bluegreen promote {spec.name}",)),
-        f"switch 100 % of the traffic to {color}",
-        f"watch it for {policy.monitor_seconds:g} s; more than {policy.max_error_rate:.1%} errors roll it back",
+        *(step for number in range(len(shares)) for step in _share_steps(spec, color, shares, number)),
         *((f"ask meanwhile: {', '.join(asked)}",) if asked else ()),
         *((f"keep {blue.color} for {policy.retain_seconds:g} s, then drain and stop it",) if blue else ()),
     )
@@ -118,3 +121,16 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
         replicas=spec.replicas,
         resources=spec.resources,
     )
+
+
+def _share_steps(spec: ServiceSpec, color: Color, shares: Sequence[int], number: int) -> Iterator[str]:
+    """What happens at one of green's shares: it grows, gets the share, and is watched."""
+    share, policy = shares[number], watched_at(shares[number], spec).policy
+    replicas = replicas_at(share, spec.replicas)
+    more = replicas - replicas_at(shares[number - 1], spec.replicas) if number else 0
+    if more:
+        yield f"start {counted(more, 'more replica')} of {color} and verify {'it' if more == 1 else 'them'}"
+    yield f"switch {share} % of the traffic to {color}"
+    worse = " and more than the old version has at the same time" if share < 100 else ""
+    limit = f"more than {policy.max_error_rate:.1%} errors{worse} roll it back"
+    yield f"watch it for {policy.monitor_seconds:g} s; {limit}"

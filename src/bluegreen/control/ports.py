@@ -60,8 +60,9 @@ class WorkloadRuntime(Protocol):
     """Starts and stops workloads. Workloads outlive the controller."""
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
-        """Starts all replicas and returns without waiting for health. A workload that is there already
-        (same id) is adopted as it is. Raises RuntimeFailure; then nothing of it is left running."""
+        """Starts all replicas and returns without waiting for health. A workload that is there already (same id) is
+        adopted as it is; when more replicas are asked for, those are started beside it, and it never shrinks.
+        Raises RuntimeFailure; then nothing of it is left running, or what ran goes on."""
         ...
 
     async def inspect(self, workload_id: str) -> WorkloadStatus | None:

@@ -45,10 +45,10 @@ async def _forget_secrets(fleet: Fleet) -> None:
 
 
 async def _restore_workloads(fleet: Fleet, deployment: Deployment) -> None:
-    """The active workload, and a retained one, run again under their old ids if they are gone."""
+    """The active workload, a retained one, and both of a canary run again under their old ids if they are gone."""
     keep: list[Workload | None] = [deployment.active]
-    if deployment.phase in (Phase.MONITORING, Phase.RETAINING):
-        keep.append(deployment.blue)
+    if deployment.switched and deployment.phase in (Phase.SWITCHING, Phase.MONITORING, Phase.RETAINING):
+        keep.append(deployment.standby)
     for workload in keep:
         if workload is None:
             continue
@@ -68,6 +68,8 @@ async def _resume(fleet: Fleet, service: str) -> None:
     watcher, observer = fleet.watchers[service], fleet.observers[service]
     for monitor in list(observer.monitors.values()):
         await monitor.look()
+        if any(d.phase is Phase.SWITCHING and d.green == monitor.workload for d in watcher.live.values()):
+            continue  # It may have grown by replicas that are not proven: the walk tells the router when they are.
         try:
             await observer.connect(monitor.workload)
         except BluegreenError as error:
@@ -80,7 +82,8 @@ async def _resume(fleet: Fleet, service: str) -> None:
 
 
 async def _restore_route(fleet: Fleet, service: str) -> None:
-    """A route that was lost with its file is set again to what the log says had the traffic and still runs."""
+    """A route that was lost with its file is set again to what the log says had the traffic and still runs. A canary
+    is not split again but rolled back: nobody watched it while its route was gone."""
     watcher, route = fleet.watchers[service], fleet.view.route(service)
     active = watcher.last.active if watcher.last else None
     monitor = fleet.observers[service].monitors.get(active.id) if active else None
@@ -89,7 +92,11 @@ async def _restore_route(fleet: Fleet, service: str) -> None:
     if any(replica.listening for replica in monitor.status.replicas):
         log.warning("the route of %s was lost; sending its traffic to %s again", service, active.id)
         try:
-            fleet.view.learn(await fleet.ports.router.switch({service: route_of(active)}))
+            routes = await fleet.ports.router.switch({service: route_of(active)})
+            fleet.view.learn(routes)
+            if (last := watcher.last) is not None and last.shares_traffic and last.can_roll_back:
+                moved = e.TrafficSwitched(routes[service].targets, routes[service].generation)
+                await watcher.record(last.id, [e.RollbackRequested("its route was lost", "bluegreen", True), moved])
         except BluegreenError as error:
             log.error("the route of %s could not be set again: %s", service, error.message)
 

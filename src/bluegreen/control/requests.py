@@ -38,7 +38,8 @@ class PlanRequest:
     image: str = ""
     """repository:tag, or a bare tag of what runs. Not given: the configured image."""
     strategy: str = "blue-green"
-    """How the traffic moves."""
+    """blue-green moves all traffic at once; canary in steps (services.NAME.canary.steps), each watched beside the old
+    version, which serves the rest."""
     overrides: dict[str, str] = field(default_factory=dict)
     """Configuration keys below the service for this deployment alone, for example {"replicas": "3",
     "policy.monitor_seconds": "600"}."""

@@ -89,7 +89,7 @@ class SimulationView:
 
 def simulate(spec: ServiceSpec, imagined: Imagined) -> SimulationView:
     """The same for the same seed. Raises UsageError naming the parameter."""
-    policy, steps = spec.policy, steps_of(imagined.strategy)
+    policy, steps = spec.policy, steps_of(imagined.strategy, spec.canary)
     blue_errors = policy.max_error_rate / 10 if imagined.blue_error_rate is None else imagined.blue_error_rate
     errors = imagined.error_rate
     if errors is None:

@@ -16,7 +16,7 @@ class _Kept:
     watch: Watch
     began: float
     """Monotonic."""
-    step: int
+    share: int
     read_at: float = -1.0
 
 
@@ -31,18 +31,23 @@ class WatchKeeper:
 
     def look(self, deployment: Deployment, policy: Policy, *, began: float) -> Watch | None:
         """The watch with the newest reading in it; None when the counters were not read since `began` (monotonic), the
-        beginning of this phase, or when nothing is to be watched."""
-        if deployment.phase is not Phase.MONITORING or deployment.green is None:
+        beginning of this phase, or when nothing is to be watched. A canary is watched between its steps too."""
+        between_steps = deployment.phase is Phase.SWITCHING and deployment.switched
+        if (deployment.phase is not Phase.MONITORING and not between_steps) or deployment.green is None:
             return None
         reading = self._view.reading(self._service, since=began)
         if reading is None:
             return None
         kept = self._kept.get(deployment.id)
-        if kept is None:
+        if kept is None or kept.share != deployment.share:
             by = yardstick(policy, deployment.baseline, concurrent=len(deployment.steps) > 1)
-            kept = self._kept[deployment.id] = _Kept(Watch(by), began, deployment.step_index)
-        if kept.step != deployment.step_index:
-            kept.step, kept.watch = deployment.step_index, kept.watch.next_step()
+            if kept is None:
+                # How many of the requests came before this step nobody knows any more: new ones have to tell.
+                green = reading[1].get(deployment.green.color, SlotTraffic())
+                watch = Watch(by, before_step=green.requests if deployment.step_index else 0)
+                kept = self._kept[deployment.id] = _Kept(watch, began, deployment.share)
+            else:
+                kept.share, kept.watch = deployment.share, kept.watch.next_step(by)
         read_at, traffic = reading
         if read_at > kept.read_at:
             kept.read_at = read_at
@@ -50,7 +55,7 @@ class WatchKeeper:
                 read_at - kept.began,
                 traffic.get(deployment.green.color, SlotTraffic()),
                 traffic.get(deployment.blue.color) if deployment.blue else None,
-                concurrent=deployment.percent < 100,
+                concurrent=deployment.shares_traffic,
             )
         return kept.watch
 

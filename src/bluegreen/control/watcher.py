@@ -36,6 +36,7 @@ from bluegreen.domain.errors import BluegreenError, IllegalEvent, Refused, Route
 from bluegreen.domain.model import Workload
 from bluegreen.domain.reconcile import reconcile
 from bluegreen.domain.service import ServiceSpec
+from bluegreen.domain.strategy import watched_at
 
 log = logging.getLogger(__name__)
 
@@ -222,6 +223,9 @@ class ServiceWatcher:
         if self.last is not None and self.last.id == after.id:
             self.last = after
         if after.phase is before.phase:
+            if after.green != before.green:  # It has grown: its new replicas are to be proven, and that takes time.
+                self._observer.phase_began(after)
+                self._attend()
             return
         log.info("%s: %s -> %s %s", after.id, before.phase, after.phase, after.cause)
         self._observer.phase_began(after)
@@ -290,7 +294,8 @@ class ServiceWatcher:
         spec = self.spec_of(deployment)
         running = self._actions.running(deployment_id)
         newer = next((d.id for d in self.live.values() if self._waits_for(d, deployment)), "")
-        seen = await self._observer.observe(deployment, spec, running=running, superseded_by=newer)
+        watched = watched_at(deployment.share, spec)
+        seen = await self._observer.observe(deployment, watched, running=running, superseded_by=newer)
         plan = reconcile(deployment, spec, seen)
         if self.live.get(deployment_id) is not deployment:
             return True

@@ -37,7 +37,7 @@ def green_of(fleet: Fleet, deployment: Deployment) -> Workload:
         return deployment.green
     version = deployment.image.rpartition(":")[2]
     spec = fleet.spec_of(deployment)
-    return planned_green(deployment.id, deployment.image, version, deployment.blue, spec)
+    return planned_green(deployment.id, deployment.image, version, deployment.blue, spec, deployment.steps[0])
 
 
 async def find(fleet: Fleet, workload_id: str) -> Found:

@@ -36,6 +36,8 @@ async def submit_switch(fleet: Fleet, request: t.WorkloadSubmitRequest, service:
         return _switched(fleet, request, service, None, "it had the traffic already; nothing was changed")
     for deployment in reversed(list(watcher.live.values())):
         green, blue = green_of(fleet, deployment), deployment.blue
+        if green.color is color and len(deployment.steps) > 1 and deployment.share < 100:
+            _refuse_jump(deployment)
         if green.color is color and deployment.phase in (*BEFORE_SWITCH, Phase.SWITCHING):
             _require_this(request, green)
             done = await _promote(fleet, deployment)
@@ -50,6 +52,20 @@ async def submit_switch(fleet: Fleet, request: t.WorkloadSubmitRequest, service:
         f"labels.activeDeployment: no version of {service!r} runs in {color}, so the traffic stays where it is",
         hint=f'Submit one first: workload_submit(name {service}-{color}, labels {{"deployment": "{color}"}}), '
         "or go back to the version before: bluegreen_rollback",
+    )
+
+
+def _refuse_jump(deployment: Deployment) -> None:
+    """A switch moves all of the traffic, a canary does not."""
+    if deployment.phase not in (*BEFORE_SWITCH, Phase.SWITCHING, Phase.MONITORING):
+        return
+    shares = ", ".join(f"{percent} %" for percent in deployment.steps)
+    approve = deployment.phase is Phase.AWAITING_APPROVAL
+    raise Refused(
+        f"labels.activeDeployment: {deployment.id} is a canary of {shares}, at {deployment.share} % now, and a switch "
+        "would jump over its steps",
+        hint=f"It goes on by itself; {'to let it begin' if approve else 'to its next share at once'}: "
+        f"{'bluegreen_approve' if approve else 'bluegreen_promote'}({deployment.service})",
     )
 
 

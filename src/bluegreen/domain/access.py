@@ -61,5 +61,5 @@ def override_problem(key: str, caller: Caller) -> str:
         return "" if caller.may_run_commands else "takes a token that may run commands of its own"
     if first in _SIZE or first == "labels":
         return ""
-    needed = Scope.SWITCH if first == "policy" else Scope.ADMIN
+    needed = Scope.SWITCH if first in ("policy", "canary") else Scope.ADMIN
     return "" if caller.scope.includes(needed) else f"takes scope {needed}"

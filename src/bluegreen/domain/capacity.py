@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bluegreen.domain.model import Capacity, Resources, Workload
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.service import ServiceSpec
+from bluegreen.domain.strategy import replicas_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,13 @@ def requirements(
     blue: Workload | None,
     observation: Observation,
     retained: Workload | None = None,
+    *,
+    steps: Sequence[int] = (100,),
 ) -> list[Requirement]:
-    """Everything that must hold before green is started, met or not. `retained` will be stopped first."""
+    """Everything that must hold before green is started, met or not. `retained` will be stopped first. A canary needs
+    room for the replicas of its first step; for more of them it looks again at each step."""
     return [
-        _room(spec, observation.capacity, retained),
+        _room(spec, observation.capacity, retained, steps),
         _state(spec),
         _health_check(spec),
         _router(observation),
@@ -59,17 +64,29 @@ def requirements(
     ]
 
 
-def _room(spec: ServiceSpec, capacity: Capacity | None, retained: Workload | None) -> Requirement:
-    needed = spec.resources.times(spec.replicas)
+def _room(spec: ServiceSpec, capacity: Capacity | None, retained: Workload | None, steps: Sequence[int]) -> Requirement:
+    replicas = replicas_at(steps[0], spec.replicas)
     name = "room for both versions side by side"
     if capacity is None:
         return Requirement(name, False, "the runtime could not tell what is free; see: bluegreen doctor")
     freed = retained.resources.times(retained.replicas) if retained else Resources()
-    missing = shortage(needed, capacity, freed=freed)
+    missing = shortage(spec.resources.times(replicas), capacity, freed=freed)
     if missing:
         detail = "; ".join(missing) + ". Free something, lower replicas or resources, or raise [capacity]"
         return Requirement(name, False, detail)
-    return Requirement(name, True, f"{spec.replicas} x ({needed_text(spec.resources)}) fits")
+    detail = f"{replicas} x ({needed_text(spec.resources)}) fits"
+    if len(steps) > 1:
+        detail += f" for the first {steps[0]} %"
+    return Requirement(name, True, detail + _later(spec, capacity, freed, steps))
+
+
+def _later(spec: ServiceSpec, capacity: Capacity, freed: Resources, steps: Sequence[int]) -> str:
+    """Where a canary will have to wait for room, if nothing is freed until then."""
+    for percent in steps[1:]:
+        replicas = replicas_at(percent, spec.replicas)
+        if missing := shortage(spec.resources.times(replicas), capacity, freed=freed):
+            return f"; not yet for the {replicas} of {percent} % ({'; '.join(missing)}): it holds there until there is"
+    return ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""A deployment is a fold over its events. The table below is the whole state machine.
+"""A deployment is a fold over its events. The table in `phases` is the whole state machine.
 
 An event that the table does not allow raises IllegalEvent and changes nothing; recovery replays the log
 through the same `apply`.
@@ -8,87 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from bluegreen.domain import events as e
 from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.errors import IllegalEvent
 from bluegreen.domain.model import RouteTarget, Workload
-
-
-class Phase(StrEnum):
-    PREFLIGHT = "preflight"
-    STARTING = "starting"
-    VERIFYING = "verifying"
-    AWAITING_APPROVAL = "awaiting_approval"
-    SWITCHING = "switching"
-    MONITORING = "monitoring"
-    RETAINING = "retaining"
-    CLEANING_UP = "cleaning_up"
-    COMPLETED = "completed"
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-    FAILED = "failed"
-    ABORTED = "aborted"
-
-    @property
-    def terminal(self) -> bool:
-        return self in TERMINAL_PHASES
-
-
-TERMINAL_PHASES = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.FAILED, Phase.ABORTED})
-BEFORE_SWITCH = (Phase.PREFLIGHT, Phase.STARTING, Phase.VERIFYING, Phase.AWAITING_APPROVAL)
-IN_PROGRESS = frozenset({*BEFORE_SWITCH, Phase.SWITCHING, Phase.MONITORING})
-"""A service has at most one deployment in these phases."""
-
-TRANSITIONS: dict[tuple[Phase, str], Phase] = {
-    (Phase.PREFLIGHT, e.PreflightPassed.kind): Phase.STARTING,
-    (Phase.STARTING, e.GreenStarted.kind): Phase.VERIFYING,
-    (Phase.VERIFYING, e.HealthPassed.kind): Phase.VERIFYING,
-    (Phase.VERIFYING, e.SmokePassed.kind): Phase.VERIFYING,
-    (Phase.VERIFYING, e.ApprovalNeeded.kind): Phase.AWAITING_APPROVAL,
-    (Phase.VERIFYING, e.Verified.kind): Phase.SWITCHING,
-    (Phase.AWAITING_APPROVAL, e.Promoted.kind): Phase.SWITCHING,
-    **{(phase, e.DeploymentFailing.kind): Phase.CLEANING_UP for phase in (*BEFORE_SWITCH, Phase.SWITCHING)},
-    **{(phase, e.AbortRequested.kind): Phase.CLEANING_UP for phase in BEFORE_SWITCH},
-    (Phase.SWITCHING, e.BaselineRecorded.kind): Phase.SWITCHING,
-    (Phase.SWITCHING, e.TrafficSwitched.kind): Phase.MONITORING,
-    (Phase.MONITORING, e.StepPassed.kind): Phase.SWITCHING,
-    (Phase.MONITORING, e.Promoted.kind): Phase.MONITORING,
-    (Phase.MONITORING, e.MonitoringPassed.kind): Phase.RETAINING,
-    (Phase.RETAINING, e.RetentionEnded.kind): Phase.CLEANING_UP,
-    **{
-        (phase, e.RollbackRequested.kind): Phase.ROLLING_BACK
-        for phase in (Phase.SWITCHING, Phase.MONITORING, Phase.RETAINING, Phase.CLEANING_UP)
-    },
-    (Phase.ROLLING_BACK, e.TrafficSwitched.kind): Phase.ROLLING_BACK,
-    (Phase.ROLLING_BACK, e.BlueVerified.kind): Phase.ROLLING_BACK,
-    **{
-        (phase, kind): phase
-        for phase in (Phase.CLEANING_UP, Phase.ROLLING_BACK)
-        for kind in (e.LogsCollected.kind, e.Drained.kind, e.WorkloadStopped.kind)
-    },
-    (Phase.CLEANING_UP, e.DeploymentCompleted.kind): Phase.COMPLETED,
-    (Phase.CLEANING_UP, e.DeploymentFailed.kind): Phase.FAILED,
-    (Phase.CLEANING_UP, e.DeploymentAborted.kind): Phase.ABORTED,
-    (Phase.ROLLING_BACK, e.DeploymentRolledBack.kind): Phase.ROLLED_BACK,
-    **{(phase, e.WorkloadStopped.kind): phase for phase in TERMINAL_PHASES},
-    **{
-        (phase, kind): phase
-        for phase in Phase
-        if phase not in TERMINAL_PHASES
-        for kind in (
-            e.ActionStarted.kind,
-            e.ActionSucceeded.kind,
-            e.ActionFailed.kind,
-            e.AlertRaised.kind,
-            e.AttentionNeeded.kind,
-            e.ControllerRestarted.kind,
-        )
-    },
-}
-"""(phase, event) → phase. What is not here is illegal. After the end one thing can still happen: the version that
-was left with the traffic is stopped on purpose, and then the service has none."""
+from bluegreen.domain.phases import BEFORE_SWITCH as BEFORE_SWITCH
+from bluegreen.domain.phases import IN_PROGRESS as IN_PROGRESS
+from bluegreen.domain.phases import TERMINAL_PHASES as TERMINAL_PHASES
+from bluegreen.domain.phases import TRANSITIONS as TRANSITIONS
+from bluegreen.domain.phases import Phase as Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +43,10 @@ class Deployment:
     step_index: int = 0
     baseline: Baseline | None = None
     """What blue did before the switch; None when nothing was measured."""
+    share: int = 0
+    """Green's part of the traffic as the router last confirmed it, in percent."""
     switched: bool = False
+    """Whether green ever had traffic."""
     switched_at: float | None = None
     switch_milliseconds: float | None = None
     rollback_milliseconds: float | None = None
@@ -143,7 +75,7 @@ class Deployment:
     @property
     def active(self) -> Workload | None:
         """The workload that has the traffic as far as this deployment knows; on a canary step, still blue."""
-        back = self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) or not self.switched
+        back = self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) or self.share < 100
         found = self.blue if back else self.green
         return found if found is not None and found.id not in self.stopped else None
 
@@ -155,8 +87,13 @@ class Deployment:
 
     @property
     def percent(self) -> int:
-        """Green's share at the current step."""
+        """The share that the current step gives to green; `share` is what it has."""
         return self.steps[self.step_index]
+
+    @property
+    def shares_traffic(self) -> bool:
+        """Whether both versions serve users now: a canary step."""
+        return 0 < self.share < 100
 
     @property
     def last_step(self) -> bool:
@@ -193,7 +130,7 @@ def requested(deployment_id: str, service: str, at: float, event: e.DeploymentRe
 def apply(deployment: Deployment, at: float, event: e.Event) -> Deployment:
     """The state after the event. Raises IllegalEvent when the table does not allow it."""
     target = TRANSITIONS.get((deployment.phase, event.kind))
-    if target is None or (isinstance(event, e.RollbackRequested) and not deployment.can_roll_back):
+    if target is None or not _allowed(deployment, event):
         raise IllegalEvent(
             f"deployment {deployment.id} is in phase {deployment.phase}, where {event.kind} can't happen"
         )
@@ -211,6 +148,25 @@ def apply(deployment: Deployment, at: float, event: e.Event) -> Deployment:
     )
 
 
+def _allowed(d: Deployment, event: e.Event) -> bool:
+    """What depends on more than the phase. Green is never stopped as a failure once users were on it: that is what a
+    rollback is for."""
+    match event:
+        case e.RollbackRequested():
+            return d.can_roll_back
+        case e.DeploymentFailing():
+            return not d.switched
+        case e.GreenGrown():
+            return d.switched
+        case e.StepPassed():
+            return not d.last_step
+        case e.MonitoringPassed():
+            return d.last_step
+        case e.Promoted():
+            return d.switched or d.phase is not Phase.SWITCHING
+    return True
+
+
 def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
     match event:
         case e.PreflightPassed():
@@ -219,6 +175,10 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
             return replace(d, baseline=event.baseline)
         case e.TrafficSwitched():
             return _switched(d, at, event)
+        case e.GreenGrown():
+            # How long the new replicas may take to become healthy is counted from here.
+            green = replace(d.green, replicas=event.replicas) if d.green else None
+            return replace(d, green=green, phase_since=at)
         case e.StepPassed():
             return replace(d, step_index=d.step_index + 1)
         case e.Verified() | e.ApprovalNeeded():
@@ -226,7 +186,7 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
         case e.MonitoringPassed():
             return replace(d, verdict=event.verdict, attention="")
         case e.Promoted():
-            return replace(d, accepted=d.phase is Phase.MONITORING)
+            return replace(d, accepted=d.switched)
         case e.DeploymentFailing():
             return replace(d, ending=Phase.FAILED, cause=event.cause)
         case e.AbortRequested():
@@ -261,10 +221,14 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
 
 def _switched(d: Deployment, at: float, event: e.TrafficSwitched) -> Deployment:
     if d.phase is Phase.ROLLING_BACK:
-        return replace(d, generation=event.generation, rollback_milliseconds=event.milliseconds)
+        return replace(d, generation=event.generation, share=0, rollback_milliseconds=event.milliseconds)
+    green = d.green.id if d.green else ""
     return replace(
         d,
         generation=event.generation,
+        share=next((target.weight for target in event.targets if target.workload_id == green), 0),
+        accepted=False,
+        attention="",
         switched=True,
         switched_at=at,
         switch_milliseconds=event.milliseconds,

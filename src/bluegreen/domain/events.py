@@ -129,7 +129,19 @@ class StepPassed(Event):
 
     kind: ClassVar[str] = "step_passed"
     verdict: str = ""
+    requests: int = 0
+    """To green since it first had traffic."""
+    errors: int = 0
     measurements: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GreenGrown(Event):
+    """More replicas of green were started for the next canary step. They get requests once they are healthy."""
+
+    kind: ClassVar[str] = "green_grown"
+    replicas: int
+    """All of them, the old ones included."""
 
 
 @dataclass(frozen=True, slots=True)

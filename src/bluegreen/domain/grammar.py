@@ -26,6 +26,7 @@ from bluegreen.domain.grammar_checks import (
 from bluegreen.domain.grammar_command import command_words
 from bluegreen.domain.grammar_options import take_options
 from bluegreen.domain.grammar_reason import split_reason
+from bluegreen.domain.grammar_steps import take_steps
 from bluegreen.domain.grammar_words import BREAK, NUMBER, Words, is_version, nearest, normal_form, number_of, word_set
 from bluegreen.domain.text import require_plain_text
 
@@ -106,6 +107,7 @@ def _understand(sentence: str, services: Sequence[str]) -> Understood | NotUnder
     for pattern in g.POLITE:
         words.drop_leading(BREAK)
         words.take_all(pattern)
+    reading.steps = take_steps(words)
     second = second_command(words.text.split())
     if second:
         return _not(reading, f"it asks for more than one thing: {second!r} is a second one")
@@ -137,6 +139,11 @@ def _read_action(reading: Reading) -> str:
         return f"there is no action in it that I know{meant}"
     if reading.operation in ("deploy", "plan"):
         reading.options = take_options(words, reading.action)
+        if reading.steps:
+            reading.options.use("canary")
+            reading.options.set("canary.steps", reading.steps)
+    elif reading.steps:
+        return f"it names shares of the traffic ({reading.steps}), which only a new canary takes"
     return ""
 
 

@@ -34,6 +34,7 @@ class Reading:
     options: Options = field(default_factory=Options)
     side: str = ""
     count: str = ""
+    steps: str = ""
 
     @property
     def changes(self) -> bool:

@@ -77,6 +77,18 @@ class Observation:
         status = self.status(workload)
         return status.endpoints if status else ()
 
+    def healthy_endpoints(self, workload: Workload) -> tuple[Endpoint, ...]:
+        """Of the replicas that listen and are healthy each for itself."""
+        status, checked = self.status(workload), self.health_of(workload).replicas
+        return tuple(
+            replica.endpoint
+            for replica in (status.replicas if status else ())
+            if replica.endpoint is not None
+            and replica.listening
+            and replica.index < len(checked)
+            and checked[replica.index].verdict is Health.HEALTHY
+        )
+
     def restarts_in_phase(self, workload: Workload) -> int:
         status = self.status(workload)
         return status.restarts - self.restarts_before.get(workload.id, 0) if status else 0

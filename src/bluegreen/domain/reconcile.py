@@ -8,14 +8,7 @@ observation tells.
 from __future__ import annotations
 
 from bluegreen.domain import events as e
-from bluegreen.domain.actions import (
-    Action,
-    ConnectSlot,
-    Plan,
-    RunSmokeTests,
-    StartWorkload,
-    SwitchTraffic,
-)
+from bluegreen.domain.actions import Action, Plan, RunSmokeTests, StartWorkload
 from bluegreen.domain.alert_texts import awaiting_approval
 from bluegreen.domain.capacity import requirements
 from bluegreen.domain.deployment import Deployment, Phase
@@ -23,17 +16,18 @@ from bluegreen.domain.health import Health
 from bluegreen.domain.model import Color, Workload
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.reconcile_after import reconcile_cleaning_up, reconcile_rolling_back
+from bluegreen.domain.reconcile_switch import connect_slot, reconcile_switching, untouched
 from bluegreen.domain.reconcile_watch import reconcile_monitoring, reconcile_retaining
 from bluegreen.domain.service import HealthCheck, ServiceSpec
-from bluegreen.domain.strategy import targets_at
+from bluegreen.domain.strategy import replicas_at, watched_at
 
-MAX_SWITCH_ATTEMPTS = 3
 ROUTER_PATIENCE_SECONDS = 3.0
 """How long preflight waits for a router that is just being started again."""
 
 
 def reconcile(deployment: Deployment, spec: ServiceSpec, observation: Observation) -> Plan:
     """What to record and do next."""
+    spec = watched_at(deployment.share, spec)
     match deployment.phase:
         case Phase.PREFLIGHT:
             return _preflight(deployment, spec, observation)
@@ -44,7 +38,7 @@ def reconcile(deployment: Deployment, spec: ServiceSpec, observation: Observatio
         case Phase.AWAITING_APPROVAL:
             return _awaiting_approval(deployment, spec, observation)
         case Phase.SWITCHING:
-            return _switching(deployment, spec, observation)
+            return reconcile_switching(deployment, spec, observation)
         case Phase.MONITORING:
             return reconcile_monitoring(deployment, spec, observation)
         case Phase.RETAINING:
@@ -63,17 +57,15 @@ def green_of(deployment: Deployment) -> Workload:
     return deployment.green
 
 
-def untouched(deployment: Deployment) -> str:
-    """What people need to know first about a failure before the switch; nothing for a first deployment."""
-    return f"; {deployment.blue.color} is untouched" if deployment.blue else ""
-
-
 def _failing(cause: str) -> Plan:
     return Plan(cause, events=(e.DeploymentFailing(cause),))
 
 
-def planned_green(deployment_id: str, image: str, version: str, blue: Workload | None, spec: ServiceSpec) -> Workload:
-    """The workload a deployment will start: the other color, with the labels every workload has."""
+def planned_green(
+    deployment_id: str, image: str, version: str, blue: Workload | None, spec: ServiceSpec, percent: int
+) -> Workload:
+    """The workload a deployment will start: the other color, with the labels every workload has, and as many replicas
+    as its first share of the traffic (`percent`) needs."""
     color = blue.color.other if blue else Color.BLUE
     return Workload(
         id=f"{spec.name}-{color}-{deployment_id.rsplit('-', 1)[-1]}",
@@ -81,7 +73,7 @@ def planned_green(deployment_id: str, image: str, version: str, blue: Workload |
         color=color,
         image=image,
         version=version,
-        replicas=spec.replicas,
+        replicas=replicas_at(percent, spec.replicas),
         resources=spec.resources,
         labels={
             **spec.labels,
@@ -96,10 +88,10 @@ def planned_green(deployment_id: str, image: str, version: str, blue: Workload |
 def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     if seen.router_problem and seen.elapsed_seconds < ROUTER_PATIENCE_SECONDS:
         return Plan(f"waiting for the router: {seen.router_problem}")
-    green = planned_green(d.id, d.image, d.image.rpartition(":")[2], d.blue, spec)
+    green = planned_green(d.id, d.image, d.image.rpartition(":")[2], d.blue, spec, d.steps[0])
     occupant = seen.occupant(green.color)
     retained = occupant.workload if occupant else None
-    checks = requirements(spec, d.blue, seen, retained)
+    checks = requirements(spec, d.blue, seen, retained, steps=d.steps)
     unmet = [f"{check.name}: {check.detail}" for check in checks if not check.met]
     if unmet:
         return _failing("requirements not met: " + "; ".join(unmet))
@@ -168,14 +160,6 @@ def _verifying(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     return Plan(f"{green.label} is verified and waits for a person", events=(e.ApprovalNeeded(),))
 
 
-def connect_slot(workload: Workload, seen: Observation) -> ConnectSlot | None:
-    """What the router must still be told about a workload's replicas, None when it knows."""
-    endpoints = seen.endpoints(workload)
-    if endpoints and seen.connected.get(workload.color, ()) != endpoints:
-        return ConnectSlot(workload.color, endpoints)
-    return None
-
-
 def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     green = green_of(d)
     if broken := _broken(d, spec, seen):
@@ -194,35 +178,3 @@ def _awaiting_approval(d: Deployment, spec: ServiceSpec, seen: Observation) -> P
     left = f" and waits {max(limit - seen.elapsed_seconds, 0):.0f} s more, then it is stopped" if limit else ""
     ready = f"{green.label} is ready{left}; let it have the traffic with: bluegreen promote {d.service}"
     return Plan(ready, actions=actions)
-
-
-def _switching(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
-    green = green_of(d)
-    targets = targets_at(d.percent, green, d.blue)
-    if SwitchTraffic.name in seen.running:
-        return Plan("switching")
-    if seen.route is None:
-        return Plan("the router can't be read; holding the switch until it answers")
-    if seen.route.targets == targets and seen.route.generation > d.generation:
-        found = e.TrafficSwitched(targets, seen.route.generation)
-        return Plan(f"the router already sends the traffic to {green.label}", events=(found,))
-    if seen.route.generation != d.generation:
-        return _failing(
-            f"the route was changed by someone else (generation {seen.route.generation}, expected {d.generation})"
-        )
-    if not seen.is_ready(green):
-        summary = seen.health_of(green).summary
-        late = seen.elapsed_seconds > (spec.health or HealthCheck()).deadline_seconds
-        if late or seen.health_of(green).verdict is Health.UNHEALTHY or _broken(d, spec, seen):
-            return _failing(f"{green.label} became unhealthy before the switch: {summary}{untouched(d)}")
-        return Plan(f"checking {green.label} once more: {summary}")
-    if d.failures.get(SwitchTraffic.name, 0) >= MAX_SWITCH_ATTEMPTS:
-        return _failing(f"the router did not switch: {d.last_error[SwitchTraffic.name]}{untouched(d)}")
-    if (connect := connect_slot(green, seen)) is not None:
-        return Plan(f"telling the router where {green.label} is", actions=(connect,))
-    record = () if d.baseline or seen.baseline is None or d.switched else (e.BaselineRecorded(seen.baseline),)
-    return Plan(
-        f"moving {d.percent} % of the traffic to {green.label}",
-        events=record,
-        actions=(SwitchTraffic(targets, d.generation),),
-    )

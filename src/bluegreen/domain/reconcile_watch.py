@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.domain import events as e
-from bluegreen.domain.actions import ConnectSlot, Plan
+from bluegreen.domain.actions import Action, ConnectSlot, Plan
 from bluegreen.domain.alert_texts import needs_attention
 from bluegreen.domain.deployment import Deployment, route_of
 from bluegreen.domain.health import Health
@@ -24,30 +24,33 @@ def moved_back_by_someone(d: Deployment, seen: Observation) -> str:
 
 
 def sync_slots(d: Deployment, seen: Observation) -> tuple[ConnectSlot, ...]:
-    """Tells the router about replicas that came back on another port."""
+    """Tells the router about replicas that came back on another port. Of a canary, which grows, only those that are
+    healthy: an unproven one gets no requests."""
     changed = []
     for workload in (d.blue, d.green):
         if workload is None or workload.id in d.stopped:
             continue
-        endpoints = seen.endpoints(workload)
+        grows = workload is d.green and len(d.steps) > 1
+        endpoints = seen.healthy_endpoints(workload) if grows else seen.endpoints(workload)
         if endpoints and seen.connected.get(workload.color, ()) != endpoints:
             changed.append(ConnectSlot(workload.color, endpoints))
     return tuple(changed)
 
 
-def _attention(
-    d: Deployment, summary: str, reason: str, sync: tuple[ConnectSlot, ...], *, way_back: bool = True
+def attention(
+    d: Deployment, summary: str, reason: str, meanwhile: tuple[Action, ...], *, way_back: bool = True
 ) -> Plan:
-    """Holds, and tells a person once per kind of trouble (`summary`); `reason` has the changing numbers.
+    """Holds, and tells a person once per kind of trouble (`summary`); `reason` has the changing numbers. `meanwhile` is
+    done all the same.
 
     The alert is recorded before the attention is: a crash in between repeats it and never swallows it.
     """
     if d.attention == summary:
-        return Plan(reason, actions=sync)
+        return Plan(reason, actions=meanwhile)
     alert = needs_attention(d, reason, topic=summary, way_back=way_back)
     if f"alert:{alert.id_in(d.id)}" in d.seen:
-        return Plan(reason, events=(e.AttentionNeeded(summary),), actions=sync)
-    return Plan(reason, actions=(*sync, alert))
+        return Plan(reason, events=(e.AttentionNeeded(summary),), actions=meanwhile)
+    return Plan(reason, actions=(*meanwhile, alert))
 
 
 def _way_back(blue: Workload | None, seen: Observation) -> bool:
@@ -64,8 +67,10 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
     if d.accepted:
         return _passed(d, f"accepted by a person; {verdict.reason}", measurements)
     if verdict.answer is Answer.FAIL:
-        return _breach(d, spec, seen, measurements, sync)
+        return breach(d, spec, seen, verdict.reason, "the new version fails", sync, measurements)
     judged = d.green.label if d.green else "the new version"
+    if d.shares_traffic:
+        judged = f"{judged} at {d.share} %"
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:
         return Plan(f"watching {judged} for {remaining:.0f} s more: {verdict.reason}", actions=sync)
@@ -92,15 +97,17 @@ def _undecided(
         if policy.on_inconclusive == "promote" and only_too_quiet(measurements):
             return _passed(d, f"promoted without enough traffic, as on_inconclusive says: {reason}", measurements)
     judged = d.green.label if d.green else "the new version"
+    accept = f"Accept {judged}" if d.last_step else f"Let {judged} have {d.steps[d.step_index + 1]} %"
     holding = (
-        f"holding: {reason}. Accept {judged} with: bluegreen promote {d.service}; "
+        f"holding{f' at {d.share} %' if d.shares_traffic else ''}: {reason}. "
+        f"{accept} with: bluegreen promote {d.service}; "
         f"or go back with: bluegreen rollback {d.service}"
     )
     if over_seconds < max(policy.monitor_seconds, policy.inconclusive_seconds):
         # Requests that are a little late are no reason to wake people.
         return Plan(holding, actions=sync)
     summary = "monitoring can't tell whether the new version is good, so nothing goes on by itself"
-    return _attention(d, summary, holding, sync, way_back=_way_back(d.blue, seen))
+    return attention(d, summary, holding, sync, way_back=_way_back(d.blue, seen))
 
 
 def _healthy(d: Deployment, seen: Observation) -> bool:
@@ -109,37 +116,35 @@ def _healthy(d: Deployment, seen: Observation) -> bool:
 
 
 def _passed(d: Deployment, reason: str, measurements: tuple[Verdict, ...]) -> Plan:
-    if d.last_step:
-        errors = measurements[0]
-        return Plan(reason, events=(e.MonitoringPassed(reason, errors.requests, errors.events, measurements),))
-    return Plan(reason, events=(e.StepPassed(reason, measurements),))
+    passed = e.MonitoringPassed if d.last_step else e.StepPassed
+    errors = measurements[0]
+    return Plan(reason, events=(passed(reason, errors.requests, errors.events, measurements),))
 
 
-def _breach(
+def breach(
     d: Deployment,
     spec: ServiceSpec,
     seen: Observation,
-    measurements: tuple[Verdict, ...],
-    sync: tuple[ConnectSlot, ...],
+    cause: str,
+    trouble: str,
+    meanwhile: tuple[Action, ...] = (),
+    measurements: tuple[Verdict, ...] = (),
 ) -> Plan:
-    verdict = verdict_of(measurements)
+    """Users are on a green that is not good enough: back to blue when that may and can be, else a person is told.
+
+    `trouble` is the kind of `cause`, free of numbers.
+    """
     if not spec.policy.auto_rollback:
-        return _attention(
+        return attention(
             d,
-            "the new version fails and auto_rollback is off",
-            f"the new version fails and auto_rollback is off: {verdict.reason}. "
-            f"Go back with: bluegreen rollback {d.service}",
-            sync,
+            f"{trouble} and auto_rollback is off",
+            f"{trouble} and auto_rollback is off: {cause}. Go back with: bluegreen rollback {d.service}",
+            meanwhile,
         )
     if not _way_back(d.blue, seen):
-        return _attention(
-            d,
-            "the new version fails and there is no running one to go back to",
-            f"the new version fails and there is no running one to go back to: {verdict.reason}",
-            sync,
-            way_back=False,
-        )
-    return Plan(verdict.reason, events=(e.RollbackRequested(verdict.reason, "bluegreen", True, measurements),))
+        nowhere = f"{trouble} and there is no running one to go back to"
+        return attention(d, nowhere, f"{nowhere}: {cause}", meanwhile, way_back=False)
+    return Plan(cause, events=(e.RollbackRequested(cause, "bluegreen", True, measurements),))
 
 
 def reconcile_retaining(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
@@ -154,7 +159,7 @@ def reconcile_retaining(d: Deployment, spec: ServiceSpec, seen: Observation) -> 
     sync = sync_slots(d, seen)
     green = d.green
     if green is not None and seen.health_of(green).verdict is Health.UNHEALTHY:
-        return _attention(
+        return attention(
             d,
             "the new version became unhealthy after monitoring had passed",
             f"{green.label} became unhealthy after monitoring had passed ({seen.health_of(green).summary}); "

@@ -93,6 +93,25 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """How `--strategy canary` moves the traffic: `steps` are green's shares in percent, growing, the last one 100.
+
+    `error_threshold` (a share) and `latency_threshold_ms` stand in for the policy's limits while both versions serve.
+    `sticky` is `cookie:NAME` or `header:NAME`: requests with the same value stay on the same side. Requests that have
+    `force_header` or `force_cookie` with the value blue or green go to that side while it has a share.
+    """
+
+    steps: tuple[int, ...] = (10, 50, 100)
+    observe_seconds: float = 60.0
+    """How long each step but the last is watched; the last one for the policy's `monitor_seconds`."""
+    error_threshold: float | None = None
+    latency_threshold_ms: float | None = None
+    sticky: str = ""
+    force_header: str = ""
+    force_cookie: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """A service as declared: where its requests come from, what runs, and the policy of its deployments.
 
@@ -118,3 +137,4 @@ class ServiceSpec:
     smoke: tuple[SmokeTest, ...] = ()
     analyses: tuple[Analysis, ...] = ()
     policy: Policy = Policy()
+    canary: Canary = Canary()

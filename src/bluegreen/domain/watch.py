@@ -113,16 +113,19 @@ class Watch:
 
     @property
     def requests_in_step(self) -> int:
-        return self.errors.mine.requests - self.before_step
+        return max(0, self.errors.mine.requests - self.before_step)
 
     @property
     def rate(self) -> float:
         """Requests to green per second since the watch began; 0 when none came."""
         return self.errors.mine.requests / self.seconds if self.seconds > 0 else 0.0
 
-    def next_step(self) -> Watch:
-        """From here on another share of the traffic is watched."""
-        return replace(self, before_step=self.errors.mine.requests, mixed=True)
+    def next_step(self, by: Yardstick | None = None) -> Watch:
+        """From here on another share of the traffic is watched, by another yardstick if there is one. What was counted
+        as slow by another limit tells nothing about this one."""
+        by = by or self.yardstick
+        slow = self.slow if by.slow_milliseconds == self.yardstick.slow_milliseconds else Test()
+        return replace(self, yardstick=by, slow=slow, before_step=self.errors.mine.requests, mixed=True)
 
     def after(self, seconds: float, green: SlotTraffic, blue: SlotTraffic | None, *, concurrent: bool) -> Watch:
         """`seconds` since the watch began, `green` and `blue` the counters as they are now. The first reading of green

@@ -75,17 +75,21 @@ class FakeRuntime:
         workload = request.workload
         self.calls.append(("start", workload.id))
         self.requests[workload.id] = request
-        if workload.id in self._running:
-            return self._running[workload.id].status
+        before = self._running.get(workload.id)
+        there = before.status.replicas if before else ()
+        if before and workload.replicas <= len(there):
+            return before.status
         behavior = self.behaviors.get(workload.image, Behavior())
-        wanted = workload.resources.times(workload.replicas).gpus
+        wanted = workload.resources.times(workload.replicas - len(there)).gpus
         free = self._total.gpus - (await self.capacity()).used.gpus
         if behavior.start_failure or wanted > free:
             raise RuntimeFailure(
                 behavior.start_failure or f"{workload.id} wants {wanted} GPUs, {free} of {self._total.gpus} are free"
             )
-        replicas = tuple(self._new_replica(index, behavior) for index in range(workload.replicas))
-        status = WorkloadStatus(workload, _state_of(replicas), replicas, created_at=self._now())
+        added = (self._new_replica(index, behavior) for index in range(len(there), workload.replicas))
+        replicas = (*there, *added)
+        created_at = before.status.created_at if before else self._now()
+        status = WorkloadStatus(workload, _state_of(replicas), replicas, created_at=created_at)
         self._running[workload.id] = _Running(status, behavior)
         self._logs[workload.id] = [
             f"replica-{replica.index} | {line}" for replica in replicas for line in behavior.output

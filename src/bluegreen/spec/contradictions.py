@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Any
 
 from bluegreen.domain.errors import UsageError
@@ -48,6 +49,7 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     yield from _smoke(service.get("smoke"), (*at, "smoke"))
     yield from in_analyses(service.get("analysis"), (*at, "analysis"))
     yield from _nothing_to_repeat(service, at)
+    yield from _canary_steps(_table(service, "canary").get("steps"), (*at, "canary", "steps"))
     env = _table(service, "env")
     if env.get("PORT", "{port}") != "{port}":
         yield Problem((*at, "env", "PORT"), 'is set by bluegreen for each replica; use "{port}" or leave it out')
@@ -101,6 +103,15 @@ def _health(health: Raw, at: Location) -> Iterator[Problem]:
     if needed >= deadline > 0:
         checks = f"rise = {toml_text(rise)} checks that are {toml_text(interval)} s apart take {needed:g} s"
         yield Problem((*at, "deadline_seconds"), f"is too short: {checks}, got {toml_text(deadline)}")
+
+
+def _canary_steps(steps: object, at: Location) -> Iterator[Problem]:
+    if not isinstance(steps, list) or not steps or not all(type(step) is int for step in steps):
+        return
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        yield Problem(at, f"must grow from step to step, got {steps}")
+    elif steps[-1] != 100:
+        yield Problem(at, f"must end with 100, got {steps}; the last step gives green all the traffic")
 
 
 def _smoke(tests: object, at: Location) -> Iterator[Problem]:

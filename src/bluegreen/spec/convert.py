@@ -9,7 +9,7 @@ from typing import Any
 
 from bluegreen.domain.analysis_condition import parse_result_condition
 from bluegreen.domain.model import Resources
-from bluegreen.domain.service import Analysis, HealthCheck, Policy, ServiceSpec, SmokeTest
+from bluegreen.domain.service import Analysis, Canary, HealthCheck, Policy, ServiceSpec, SmokeTest
 from bluegreen.spec.access_model import ApiTable
 from bluegreen.spec.alert_model import AlertsTable
 from bluegreen.spec.alert_settings import SinkSettings
@@ -25,6 +25,7 @@ from bluegreen.spec.configuration import (
 )
 from bluegreen.spec.file_model import Document, RouterTable, ServiceTable, SmokeTable
 from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
+from bluegreen.spec.policy_model import CanaryTable
 from bluegreen.spec.values import is_loopback, parse_listen
 
 LONGEST_DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -85,6 +86,7 @@ def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceS
         smoke=tuple(_smoke_test(test, number) for number, test in enumerate(table.smoke, 1)),
         analyses=tuple(_analysis(analysis) for analysis in table.analysis),
         policy=Policy(**table.policy.model_dump()),
+        canary=_canary(table.canary),
     )
 
 
@@ -112,11 +114,19 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
             name: value for name in Policy.__dataclass_fields__ if (value := getattr(spec.policy, name)) is not None
         },
     }
+    canary = {name: getattr(spec.canary, name) for name in Canary.__dataclass_fields__}
+    table["canary"] = {name: value for name, value in canary.items() if value not in (None, "")}
+    table["canary"]["steps"] = list(spec.canary.steps)
     if spec.image:
         table["image"] = spec.image
     if spec.health is not None:
         table["health"] = {name: getattr(spec.health, name) for name in HealthCheck.__dataclass_fields__}
     return table
+
+
+def _canary(table: CanaryTable) -> Canary:
+    given = {name: value for name, value in table.model_dump().items() if value is not None}
+    return Canary(**{**given, "steps": tuple(table.steps)})
 
 
 def _router(table: RouterTable, base_directory: Path) -> RouterSettings:

@@ -14,7 +14,7 @@ from bluegreen.spec import values
 from bluegreen.spec.access_model import ApiTable, FleetPolicyTable
 from bluegreen.spec.alert_model import AlertsTable
 from bluegreen.spec.analysis_model import AnalysisTable, MetricsTable
-from bluegreen.spec.policy_model import DAY_SECONDS, HOUR_SECONDS, PolicyTable
+from bluegreen.spec.policy_model import DAY_SECONDS, HOUR_SECONDS, CanaryTable, PolicyTable
 from bluegreen.spec.table import Table
 
 _HEALTH = HealthCheck()
@@ -198,6 +198,9 @@ class ServiceTable(Table):
         default=[], max_length=32, description="Questions about green while it is watched."
     )
     policy: PolicyTable = Field(default_factory=PolicyTable, description="How careful deployments are.")
+    canary: CanaryTable = Field(
+        default_factory=CanaryTable, description="How `--strategy canary` moves the traffic, and who gets which side."
+    )
 
 
 class Document(Table):

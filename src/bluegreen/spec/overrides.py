@@ -22,6 +22,10 @@ _NOT_HERE = {
     "image": "is given with --image",
     "hosts": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "protocol": "can't be changed for one deployment; change the file and type: bluegreen reload",
+    **dict.fromkeys(
+        ("canary.sticky", "canary.force_header", "canary.force_cookie"),
+        "can't be changed for one deployment; change the file and type: bluegreen reload",
+    ),
     "smoke": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "analysis": "can't be changed for one deployment; change the file and type: bluegreen reload",
 }
@@ -57,8 +61,9 @@ def apply_overrides(spec: ServiceSpec, overrides: Mapping[str, str]) -> ServiceS
 def _set(table: dict[str, Any], key: str, text: str) -> Problem | None:
     first, _, rest = key.partition(".")
     field = fields(ServiceTable).get(first)
-    if first in _NOT_HERE:
-        return Problem((first,), _NOT_HERE[first])
+    for name in (first, key):
+        if name in _NOT_HERE:
+            return Problem(tuple(name.split(".")), _NOT_HERE[name])
     here = shape(field.annotation) if field is not None else None
     if here is not None and here.kind in (Kind.TABLE, Kind.MAP):
         if not rest:

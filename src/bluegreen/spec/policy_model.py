@@ -1,4 +1,4 @@
-"""The table `[services.NAME.policy]`."""
+"""The tables `[services.NAME.policy]` and `[services.NAME.canary]`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from bluegreen.domain.service import Policy
+from bluegreen.domain.service import Canary, Policy
+from bluegreen.spec.canary_values import Percent, RequestName, Sticky
 from bluegreen.spec.table import Table
 
 HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
 _POLICY = Policy()
+_CANARY = Canary()
 
 
 class PolicyTable(Table):
@@ -117,4 +119,46 @@ class PolicyTable(Table):
         le=DAY_SECONDS,
         description="How often the smoke tests are repeated on green while it is watched; two failures in a row roll"
         " back. 0 is never.",
+    )
+
+
+class CanaryTable(Table):
+    """How `--strategy canary` moves the traffic of a service."""
+
+    steps: list[Percent] = Field(
+        default=list(_CANARY.steps),
+        min_length=1,
+        max_length=20,
+        description="Shares of the traffic for green in percent, one after the other; growing, the last one 100.",
+    )
+    observe_seconds: float = Field(
+        default=_CANARY.observe_seconds,
+        ge=0,
+        le=7 * DAY_SECONDS,
+        description="How long each step but the last is watched; the last one for `policy.monitor_seconds`.",
+    )
+    error_threshold: float | None = Field(
+        default=_CANARY.error_threshold,
+        ge=0,
+        le=1,
+        description="`policy.max_error_rate` while both versions serve. Not set: the same.",
+    )
+    latency_threshold_ms: float | None = Field(
+        default=_CANARY.latency_threshold_ms,
+        gt=0,
+        le=60_000,
+        description="`policy.max_latency_ms` while both versions serve. Not set: the same.",
+    )
+    sticky: Sticky | None = Field(
+        default=None,
+        description='Keeps users on their side: "cookie:NAME" or "header:NAME", whose value tells them apart. Requests'
+        " without it are spread at random.",
+    )
+    force_header: RequestName | None = Field(
+        default=None,
+        description="Name of a header that chooses the side, blue or green, while it has a share of the traffic."
+        " Whoever can send it can choose.",
+    )
+    force_cookie: RequestName | None = Field(
+        default=None, description="Name of a cookie that does the same; the header comes first."
     )

@@ -24,7 +24,9 @@ Image = Annotated[
         name="--image", help="What to deploy, repository:tag or a tag; the configured image without it.",
     ),
 ]  # fmt: skip
-Strategy = Annotated[str, Parameter(name="--strategy", help="How the traffic moves.", show_default=True)]
+Strategy = Annotated[
+    str, Parameter(name="--strategy", help="blue-green: all traffic at once. canary: in steps.", show_default=True)
+]
 Settings = Annotated[
     tuple[str, ...],
     Parameter(

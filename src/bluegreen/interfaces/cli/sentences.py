@@ -82,6 +82,7 @@ _SENTENCES: dict[str, Callable[[Data], str]] = {
     "baseline_recorded": _baseline,
     "traffic_switched": _switched,
     "step_passed": lambda data: f"this share of the traffic went well{_after(data.get('verdict'))}",
+    "green_grown": lambda data: f"the new version has {data['replicas']} replicas now; the new ones are verified next",
     "monitoring_passed": _monitored,
     "attention_needed": lambda data: f"NEEDS ATTENTION: {data['reason']}",
     "retention_ended": lambda data: f"the version before is retired{_after(data.get('reason'))}",

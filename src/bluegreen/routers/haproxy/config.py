@@ -18,6 +18,7 @@ from bluegreen.routers.haproxy import counting
 from bluegreen.routers.haproxy.defaults import BACKEND_DEFAULTS, default_sections
 from bluegreen.routers.haproxy.hosts import host_maps
 from bluegreen.routers.haproxy.routes import DETOURS, NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
+from bluegreen.routers.haproxy.sides import side_rules
 from bluegreen.routers.haproxy.slots import Slots, grown, slot_count
 
 ROUTES_MAP = "routes.map"
@@ -67,7 +68,7 @@ def render(
     hosts, suffixes, default = host_maps(services)
     sections = [
         _head(settings),
-        _frontend(settings, default, bool(hosts), bool(suffixes)),
+        _frontend(settings, services, default, bool(hosts), bool(suffixes)),
         _fixed_backends(len(services)),
     ]
     for spec in services:
@@ -159,11 +160,14 @@ def _head(settings: ProxySettings) -> str:
     return "\n".join(lines)
 
 
-def _frontend(settings: ProxySettings, default: str, has_names: bool, has_suffixes: bool) -> str:
+def _frontend(
+    settings: ProxySettings, services: Sequence[ServiceSpec], default: str, has_names: bool, has_suffixes: bool
+) -> str:
     tls = f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1" if settings.certificate else ""
     lines = ["frontend public from web", f'  bind "fd@${{{LISTENER_VARIABLE}}}"{tls}', f"  {counting.ARRIVAL}"]
     service = "var(txn.service)"
-    if default and not has_names and not has_suffixes:
+    only = bool(default) and not has_names and not has_suffixes
+    if only:
         # One service for every host: its name need not be looked up for each request.
         service = f"str({default})"
     else:
@@ -174,6 +178,7 @@ def _frontend(settings: ProxySettings, default: str, has_names: bool, has_suffix
         # slot has no second field, so that nothing is set and the next two rules are nearly free.
         "  http-request set-var(txn.share) var(txn.route),field(2,|),add(0)",
         "  http-request set-var(txn.draw) rand(100),sub(txn.share) if { var(txn.share) -m found }",
+        *side_rules(services, only=only),
         "  http-request set-var(txn.route) var(txn.route),field(3,|) if { var(txn.draw) -m int ge 0 }",
         f"  http-request track-sc0 var(txn.route),field(2,/) table {COUNTERS}",
         f"  http-request set-header X-Forwarded-Proto {'https' if tls else 'http'}",

@@ -8,13 +8,14 @@ import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from bluegreen.control.ports import LaunchRequest
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
-from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
+from bluegreen.domain.model import Capacity, Resources, Workload, WorkloadStatus
 from bluegreen.domain.usage import Usage
 from bluegreen.runtimes.process import gpus, machine
 from bluegreen.runtimes.process.launch_plan import ShimSettings, launch_plan, supervision_plan
@@ -74,6 +75,7 @@ class ProcessRuntime:
                 await self._end(record)  # A stop was cut short; it is finished before anything new begins.
                 record = None
             if record is not None:
+                record = await self._grown(record, request)
                 await self._respawn_dead(record)
                 return self._observe(record)
             record = await self._admit(request, self._plan(request))
@@ -155,31 +157,53 @@ class ProcessRuntime:
                 hint="Use letters, digits, dots, underscores and dashes, at most 200.",
             )
         async with self._admission:
-            taken = {device for other in self._records.all() for devices in other.gpus for device in devices}
-            assigned = gpus.assign_gpus(
-                self._gpu_inventory,
-                taken,
-                replicas=workload.replicas,
-                per_replica=workload.resources.gpus,
-                workload_id=workload.id,
-            )
+            assigned = self._free_gpus(workload, workload.replicas)
             record = WorkloadRecord(workload, time.time(), secrets.token_hex(16), request.stop_grace_seconds, assigned)
-            for launch, devices in zip(launches, assigned, strict=True):
-                launch["env"] |= gpus.gpu_environment(devices) | {LAUNCH_VARIABLE: record.launch_token}
-            try:
-                await asyncio.to_thread(self._write, record, launches)
-            except OSError as problem:
-                raise RuntimeFailure(
-                    f"{workload.id} was not started, its record can't be written: {problem}",
-                    hint="Check free space and permissions of the state directory.",
-                ) from problem
+            await self._write(record, launches, first=0)
         return record
 
-    def _write(self, record: WorkloadRecord, launches: Sequence[dict[str, Any]]) -> None:
-        self._records.begin(record.workload.id)
-        for index, launch in enumerate(launches):
-            self._records.write_launch(record.workload.id, index, launch)
-        self._records.commit(record)
+    async def _grown(self, record: WorkloadRecord, request: LaunchRequest) -> WorkloadRecord:
+        """The record with as many replicas as are asked for, if it has fewer: whoever starts what is not alive starts
+        the new ones. Those that run are not touched."""
+        workload, have = request.workload, record.workload.replicas
+        if workload.replicas <= have:
+            return record
+        async with self._admission:
+            assigned = self._free_gpus(workload, workload.replicas - have)
+            grown = replace(record, workload=workload, gpus=(*record.gpus, *assigned))
+            await self._write(grown, self._plan(request)[have:], first=have)
+        return grown
+
+    def _free_gpus(self, workload: Workload, replicas: int) -> tuple[tuple[int, ...], ...]:
+        taken = {device for other in self._records.all() for devices in other.gpus for device in devices}
+        return gpus.assign_gpus(
+            self._gpu_inventory,
+            taken,
+            replicas=replicas,
+            per_replica=workload.resources.gpus,
+            workload_id=workload.id,
+        )
+
+    async def _write(self, record: WorkloadRecord, launches: Sequence[dict[str, Any]], *, first: int) -> None:
+        """The launches of the replicas from the `first` on, and then that they exist."""
+        workload_id = record.workload.id
+        for launch, devices in zip(launches, record.gpus[first:], strict=True):
+            launch["env"] |= gpus.gpu_environment(devices) | {LAUNCH_VARIABLE: record.launch_token}
+
+        def write() -> None:
+            if first == 0:
+                self._records.begin(workload_id)
+            for index, launch in enumerate(launches, first):
+                self._records.write_launch(workload_id, index, launch)
+            self._records.commit(record)
+
+        try:
+            await asyncio.to_thread(write)
+        except OSError as problem:
+            raise RuntimeFailure(
+                f"{workload_id} was not started, its record can't be written: {problem}",
+                hint="Check free space and permissions of the state directory.",
+            ) from problem
 
     async def _spawn(self, record: WorkloadRecord, indices: Sequence[int]) -> None:
         """All side by side; when one fails the others are waited for before it raises."""
