@@ -14,6 +14,7 @@ import psutil
 
 from bench import (
     counting_cpu,
+    counting_read,
     deploy_to_switched,
     doors,
     false_rollbacks,
@@ -32,6 +33,7 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "switch_latency": switch_latency.measure,
     "proxy_cpu": proxy_cpu.measure,
     "counting_cpu": counting_cpu.measure,
+    "counting_read": counting_read.measure,
     "deploy_to_switched": deploy_to_switched.measure,
     "start_up": start_up.measure,
     "doors": doors.measure,

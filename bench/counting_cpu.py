@@ -8,6 +8,7 @@ beside the one without, in alternating order; what is judged is the median of th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,10 @@ from bench.zero_loss import DEFAULT_ROUNDS, rounds
 from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget
 from bluegreen.domain.service import HealthCheck, ServiceSpec
 from bluegreen.routers.haproxy import counting
-from bluegreen.routers.haproxy.config import LISTENER_VARIABLE, ROUTES_MAP, ProxySettings, render
+from bluegreen.routers.haproxy.admin import ask
+from bluegreen.routers.haproxy.config import ADMIN_SOCKET, LISTENER_VARIABLE, ROUTES_MAP, ProxySettings, render
+from bluegreen.routers.haproxy.counter_reader import CounterRows, all_counters
+from bluegreen.routers.haproxy.counting import SideReading, traffic_of
 from bluegreen.routers.haproxy.routes import RouteEntry, encode
 
 TURNS = 15
@@ -39,10 +43,19 @@ WITH, WITHOUT, SLOW = "with counting", "without", "slow answers"
 class Contender:
     port: int
     process: int
+    socket: Path
     microseconds: list[float] = field(default_factory=list)
     per_second: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     """This one's / that without counting, of each pair."""
+    requests: int = 0
+
+    def require_counted(self) -> None:
+        """Raises RuntimeError unless the router counted at least what was sent while it was measured."""
+        (rows,) = CounterRows().parse(asyncio.run(ask(self.socket, all_counters()))).values()
+        counted = traffic_of(rows.counts, 0, SideReading()).requests
+        if counted < self.requests:
+            raise RuntimeError(f"{counted} of {self.requests} requests were counted")
 
     def measure(self) -> None:
         self._load(WARM_UP_SECONDS)
@@ -50,6 +63,7 @@ class Contender:
         requests, per_second = self._load(MEASURED_SECONDS)
         self.microseconds.append((cpu_seconds([self.process]) - before) / max(requests, 1) * 1e6)
         self.per_second.append(per_second)
+        self.requests += requests
 
     def _load(self, seconds: float) -> tuple[int, float]:
         generator = start_load(f"http://127.0.0.1:{self.port}/")
@@ -80,7 +94,7 @@ def _proxy(config: str, directory: Path) -> Iterator[Contender]:
     (directory / "haproxy.cfg").write_text(config)
     with running([get_haproxy_binary(), "-db", "-f", "haproxy.cfg"], cwd=directory) as process:
         seconds_until_open(port, process)
-        yield Contender(port, process.pid)
+        yield Contender(port, process.pid, directory / ADMIN_SOCKET)
 
 
 def _configuration(directory: Path, backend: int) -> str:
@@ -107,6 +121,8 @@ def measure() -> Sequence[Row]:
                 for contender in pair if turn % 2 == 0 else reversed(pair):
                     contender.measure()
                 contenders[name].ratios.append(contenders[name].microseconds[-1] / without.microseconds[-1])
+        for name in (WITH, SLOW):
+            contenders[name].require_counted()
     return [_judged(contenders[WITH], turns), _slow(contenders[SLOW]), *map(_information, contenders.items())]
 
 

@@ -103,6 +103,15 @@ def test_a_question_about_others_changes_nothing() -> None:
     assert (counters.of("a"), seen(counters, "b")) == (SlotTraffic(), (1, 0, 0))
 
 
+def test_the_last_words_of_a_process_add_to_what_was_read_of_it_and_touch_no_other() -> None:
+    counters = TrafficCounters()
+    counters.update({1: {"w": reading(10, 1, 2)}, 2: {"w": reading(1)}}, {"w"})
+    counters.update_one(1, {"w": reading(13, 1, 0), "never asked for": reading(2)})
+    assert (seen(counters), seen(counters, "never asked for")) == ((14, 1, 0), (2, 0, 0))
+    counters.update({2: {"w": reading(2)}}, {"w"})
+    assert seen(counters) == (15, 1, 0)
+
+
 def test_a_row_that_vanished_counts_from_zero() -> None:
     counters = TrafficCounters()
     counters.update({1: {"w": reading(10, 1, 2)}}, {"w"})

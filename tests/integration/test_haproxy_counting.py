@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +17,7 @@ import pytest
 from bluegreen.domain.latency import slower_than
 from bluegreen.domain.model import Color, Endpoint, RouteTarget, SlotTraffic
 from bluegreen.routers.haproxy import admin, counting
-from bluegreen.routers.haproxy.config import ADMIN_SOCKET
+from bluegreen.routers.haproxy.config import ADMIN_SOCKET, COUNTERS
 from bluegreen.routers.haproxy.router import HaproxyRouter
 from bluegreen.routers.haproxy.runtime import HaproxyRuntime
 from tests.support.haproxy import Place, haproxy_place, service
@@ -89,7 +91,7 @@ async def test_cleared_counters_begin_anew_and_what_was_read_stays(place: Place,
         for path in ("/", "/status?code=500", "/"):
             await asking.get(path)
         before = await counted(router)
-        await admin.ask(place.run_directory / ADMIN_SOCKET, "clear table counters;clear counters all")
+        await admin.ask(place.run_directory / ADMIN_SOCKET, f"clear table {COUNTERS};clear counters all")
         assert await counted(router) == before
         await asking.get("/")
     after = await counted(router)
@@ -149,6 +151,61 @@ async def test_an_answer_that_is_cut_by_the_client_is_a_request_and_aborted(plac
     await until(noticed, "the router to notice")
     traffic = await counted(router)
     assert (traffic.requests, traffic.errors) == (1, 0)
+
+
+async def test_reloads_lose_no_request(place: Place, one: HttpBackend) -> None:
+    """Each request has its own connection, so that a worker has nothing to wait for when it is to leave."""
+    router = await serving(place, one.endpoint)
+    answered = 0
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal answered
+        while not done.is_set():
+            async with client(router) as asking:
+                await asking.get("/")
+                answered += 1
+
+    def enough(wanted: int) -> bool:
+        return answered >= wanted
+
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    for number in range(4):
+        wanted = answered + 10
+        await until(partial(enough, wanted), "more requests")
+        await router.configure([service("app", checked=False), service(f"new-{number}")])
+    done.set()
+    await asyncio.gather(*asking)
+
+    async def all_counted() -> bool:
+        return (await counted(router)).requests == answered
+
+    await until(all_counted, "all requests to be counted")
+    haproxy = HaproxyRuntime(place.run_directory)
+
+    async def alone() -> bool:
+        return len(await haproxy.workers()) == 1
+
+    await until(alone, "the old workers to be let go")
+    assert (await counted(router)).requests == answered
+
+
+async def test_a_request_that_an_old_worker_ends_is_counted_though_nobody_looks(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    async with client(router) as asking:
+        slow = asyncio.create_task(asking.get("/slow"))
+        await until(lambda: len(one.begun) == 1, "the slow request at its backend")
+        await router.configure([service("app", checked=False), service("new")])
+        one.release.set()
+        assert (await slow).status_code == 200
+    haproxy = HaproxyRuntime(place.run_directory)
+
+    async def alone() -> bool:
+        return len(await haproxy.workers()) == 1
+
+    await until(alone, "the old worker to end")
+    traffic = await counted(router)
+    assert (traffic.requests, traffic.in_flight) == (1, 0)
 
 
 # --- gRPC --------------------------------------------------------------------------------------------------------

