@@ -118,7 +118,9 @@ async def test_promql_gives_what_metrics_query_gives(tmp_path: Path) -> None:
         for metric, promql in queries().items():
             view = await own("metrics_query", metric=metric, labels={"app": "app"}, startTime=f"-{WINDOW}", step="1d")
             ours, theirs = view["summary"]["latest"], await found.value(promql)
-            if ours is None or theirs is None or theirs != pytest.approx(ours, rel=0.15, abs=0.001):
+            # An age grows between the two questions, and more so on a busy machine.
+            near = 15.0 if metric == "workload_duration" else 0.001
+            if ours is None or theirs is None or theirs != pytest.approx(ours, rel=0.15, abs=near):
                 different.append(f"{metric}: ours {ours}, Prometheus {theirs}")
         assert different == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bluegreen.control.ports import Clock
 
 
@@ -16,12 +18,18 @@ class SteadyClock:
 
     @property
     def at(self) -> float:
-        return round(self._began + self._clock.monotonic(), 3)
+        return _whole_milliseconds(self._began + self._clock.monotonic())
 
     @property
     def shift(self) -> float:
-        return round(self._clock.now() - self._clock.monotonic() - self._began, 3)
+        return _whole_milliseconds(self._clock.now() - self._clock.monotonic() - self._began)
 
     def of_monotonic(self, monotonic: float) -> float:
         """`at` as it was at that moment of the monotonic clock."""
         return round(self._began + monotonic, 3)
+
+
+def _whole_milliseconds(seconds: float) -> float:
+    """Rounded down: a sample that was taken for a question must not lie in the future of it. The microsecond makes up
+    for what a float of seconds since the epoch can't hold."""
+    return math.floor(seconds * 1000 + 0.001) / 1000
