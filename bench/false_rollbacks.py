@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -215,8 +216,14 @@ def _beyond_the_bound() -> Iterator[Case]:
 
 
 def measure() -> Sequence[Row]:
-    deployments = number_of_deployments()
-    return [_row(case, case.simulate(deployments)) for case in cases()]
+    """One process for each core: a scenario's random numbers are its own, whichever simulates it."""
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
+        return list(processes.map(_row_of_number, range(len(list(cases())))))
+
+
+def _row_of_number(number: int) -> Row:
+    case = list(cases())[number]
+    return _row(case, case.simulate(number_of_deployments()))
 
 
 def _row(case: Case, outcomes: Outcomes) -> Row:

@@ -139,7 +139,12 @@ class Connection(asyncio.Protocol):
         if response.stream is None:
             self._send_whole(request, response)
         else:
-            await self._send_stream(request, response, response.stream)
+            try:
+                await self._send_stream(request, response, response.stream)
+            except Exception:
+                # The client must see that this was not all.
+                self._transport.close()
+                raise
         self._answering = None
         if self._ended_by_client:
             self._transport.close()

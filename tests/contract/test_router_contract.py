@@ -35,6 +35,10 @@ class World(Protocol):
 
     async def get(self, name: str, path: str = "/") -> tuple[int, str]: ...
 
+    async def broken_off(self, name: str) -> int:
+        """Asks for an answer that its backend breaks off; the status it had begun with."""
+        ...
+
     async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
         """Asks, and goes away without the answer when the request has arrived."""
         ...
@@ -51,6 +55,9 @@ class HaproxyWorld:
     async def get(self, name: str, path: str = "/") -> tuple[int, str]:
         answer = await self.client.get(f"http://{self.router.listen}{path}", headers={"Host": f"{name}.example"})
         return answer.status_code, answer.text
+
+    async def broken_off(self, name: str) -> int:
+        return await begun(self.client, f"http://{self.router.listen}/break", {"Host": f"{name}.example"})
 
     async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
         _, writer = await asyncio.open_connection(self.router.listen.host, self.router.listen.port)
@@ -97,12 +104,28 @@ class FakeWorld:
         self.router.count_answer(workload_id, status, took, in_place=True, retries=retries)
         return status, ""
 
+    async def broken_off(self, name: str) -> int:
+        (target,) = (await self.router.routes())[name].targets
+        (endpoint,) = self.router.endpoints[(name, target.color)]
+        status = await begun(self.client, f"http://{endpoint}/break", {})
+        self.router.count_answer(target.workload_id, status, 1.0)
+        self.router.count_truncated(target.workload_id)
+        return status
+
     async def hang_up(self, name: str, path: str, arrived: Callable[[], bool]) -> None:
         (target,) = (await self.router.routes())[name].targets
         self.router.count_hang_up(target.workload_id)
 
     async def restart(self, services: Sequence[ServiceSpec]) -> None:
         await self.router.configure(services)
+
+
+async def begun(client: httpx.AsyncClient, url: str, headers: dict[str, str]) -> int:
+    """The status of an answer that must not come to its end."""
+    async with client.stream("GET", url, headers=headers) as answer:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
+        return answer.status_code
 
 
 @pytest.fixture(params=["fake", "haproxy"])
@@ -326,6 +349,24 @@ async def test_a_client_that_hangs_up_is_counted_and_nothing_else_of_it(
 
     await until(noticed, "the router to notice")
     assert await counted(world, "app") == replace(before, aborted=1)
+
+
+async def test_an_answer_that_its_workload_breaks_off_is_an_error_whatever_it_began_with(
+    world: World, backends: list[HttpBackend]
+) -> None:
+    await connect(world, "app", backends[0], backends[1])
+    await world.router.switch({"app": all_to(BLUE, "w1")})
+    await world.get("app")
+    await counted(world, "app")
+    assert await world.broken_off("app") == 200
+
+    async def noticed() -> bool:
+        return (await counted(world, "app")).truncated == 1
+
+    await until(noticed, "the router to notice")
+    traffic = await counted(world, "app")
+    assert (traffic.requests, traffic.errors, traffic.connection_errors, traffic.aborted) == (2, 1, 0, 0)
+    assert (traffic.statuses[1], sum(traffic.latency)) == (2, 2)
 
 
 async def test_attempts_that_users_did_not_see_fail_are_retries(world: World, backends: list[HttpBackend]) -> None:

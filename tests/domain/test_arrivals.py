@@ -114,6 +114,39 @@ def test_a_steady_number_of_open_streams_does_not_hide_a_version_that_breaks() -
     assert judge_errors(looked_at(readings)[-1], POLICY).answer is Answer.FAIL
 
 
+def broken_streams(share: float, *, after_seconds: float = 0.0) -> list[SlotTraffic]:
+    """200 streams a second for three minutes; each lasts ten seconds, and this share of them breaks off then."""
+    readings = []
+    for look in range(1, 1801):
+        ended = max(0, look - 100 - round(10 * after_seconds)) * 20
+        broken = int(ended * share)
+        readings.append(SlotTraffic(20 * look, broken, min(2000, 20 * look), truncated=broken))
+    return readings
+
+
+def test_streams_that_break_off_are_errors_though_they_began_well() -> None:
+    seen = looked_at(broken_streams(0.05))
+    verdict = next(found for watch in seen if (found := judge_errors(watch, POLICY)).answer is Answer.FAIL)
+    assert "of them by breaking off in the middle" in verdict.reason
+    late = [watch.seconds for watch in looked_at(broken_streams(0.5, after_seconds=120)) if _fails(watch)]
+    assert 130 < late[0] < 140
+
+
+def test_streams_that_break_off_as_often_as_is_allowed_are_no_reason() -> None:
+    assert not any(_fails(watch) for watch in looked_at(broken_streams(0.01)))
+
+
+def test_a_stream_that_breaks_off_while_nobody_asks_is_counted() -> None:
+    before = SlotTraffic(100, 0, 50)
+    watch = looked_at([before, *(replace(before, errors=some, truncated=some) for some in range(1, 51))])[-1]
+    assert (watch.errors.mine, watch.errors.alone.total) == (Counted(100, 50), Counted(100, 50))
+    assert _fails(watch)
+
+
+def _fails(watch: Watch) -> bool:
+    return judge_errors(watch, POLICY).answer is Answer.FAIL
+
+
 def histogram(fast: int, slow: int, took_milliseconds: float) -> tuple[int, ...]:
     buckets = [0] * (len(EDGES_MILLISECONDS) + 1)
     buckets[EDGES_MILLISECONDS.index(20)] = fast

@@ -67,8 +67,13 @@ def test_counters_become_traffic() -> None:
     counts = [0] * COUNTERS_PER_WORKLOAD
     counts[2], counts[9], counts[BUCKETS - 1] = 10, 4, 1
     counts[BUCKETS:] = [1, 2, 3, 4, 5, 2, 6]
-    traffic = traffic_of(tuple(counts), 7, SideReading(8, 9))
-    assert traffic == SlotTraffic(15, 9, 7, tuple(counts[:BUCKETS]), (1, 5, 2, 3, 4), 2, 8, 9)
+    traffic = traffic_of(tuple(counts), 7, SideReading(8, 9, 1))
+    assert traffic == SlotTraffic(15, 10, 7, tuple(counts[:BUCKETS]), (1, 5, 2, 3, 4), 2, 8, 9, 1)
+
+
+def test_streams_that_were_reset_before_their_head_are_requests() -> None:
+    assert traffic_of((), 1, SideReading(truncated=4)) == SlotTraffic(4, 4, 1, truncated=4)
+    assert traffic_of(reading(3, 0).counts, 0, SideReading(truncated=4)).requests == 4
 
 
 def test_a_request_that_is_just_being_counted_takes_nothing_back() -> None:
@@ -218,7 +223,7 @@ def test_what_is_no_answer_tells_nothing(answer: str) -> None:
 
 def test_statistics_are_read_by_the_names_of_their_columns() -> None:
     answer = (
-        "# pxname,svname,wretr,x,cli_abrt,wredis,end,\napp.blue,BACKEND,1,9,7,2,0,\n\n"
-        "# pxname,svname,wretr,x,cli_abrt,wredis,end,\napp.green,BACKEND,,9,,3,0,\nweb,FRONTEND,,,,,,\n"
+        "# pxname,svname,wretr,srv_abrt,cli_abrt,wredis,end,\napp.blue,BACKEND,1,9,7,2,0,\n\n"
+        "# pxname,svname,wretr,srv_abrt,cli_abrt,wredis,end,\napp.green,BACKEND,,,,3,0,\nweb,FRONTEND,,,,,,\n"
     )
-    assert parse_sides(answer) == {"app.blue": SideReading(7, 3), "app.green": SideReading(0, 3)}
+    assert parse_sides(answer) == {"app.blue": SideReading(7, 3, 9), "app.green": SideReading(0, 3)}

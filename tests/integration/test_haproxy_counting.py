@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -208,11 +209,28 @@ async def test_a_request_that_an_old_worker_ends_is_counted_though_nobody_looks(
     assert (traffic.requests, traffic.in_flight) == (1, 0)
 
 
+async def test_an_answer_that_breaks_off_in_an_old_worker_is_counted(place: Place, one: HttpBackend) -> None:
+    router = await serving(place, one.endpoint)
+    await counted(router)
+    async with client(router) as asking, asking.stream("GET", "/break?wait=yes") as answer:
+        await router.configure([service("app", checked=False), service("new")])
+        one.release.set()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
+
+    async def noticed() -> bool:
+        return (await counted(router)).truncated == 1
+
+    await until(noticed, "the router to notice")
+    traffic = await counted(router)
+    assert (traffic.requests, traffic.errors, traffic.aborted) == (1, 1, 0)
+
+
 # --- gRPC --------------------------------------------------------------------------------------------------------
 
 
 class Failing(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Ends each call with the status that is its request; `/x/Late` after a message."""
+    """Ends each call with the status that is its request; `/x/Late` after a message, `/x/Cut` never."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         codes = {code.value[0]: code for code in grpc.StatusCode}
@@ -222,26 +240,77 @@ class Failing(grpc.GenericRpcHandler):  # type: ignore[misc]
                 await context.abort(codes[int(request)], "as asked for")
             return b"fine"
 
+        async def cut(request: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            yield b"fine so far"
+            await asyncio.Event().wait()
+
         async def late(request: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
             yield b"fine so far"
             await context.abort(codes[int(request)], "as asked for")
 
+        if details.method == "/x/Cut":
+            return grpc.unary_stream_rpc_method_handler(cut)
         if details.method == "/x/Late":
             return grpc.unary_stream_rpc_method_handler(late)
         return grpc.unary_unary_rpc_method_handler(now)
 
 
+class Line:
+    """Carries bytes to a port of this machine until it is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ends: list[asyncio.StreamWriter] = []
+        self._carrying: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.endpoint = Endpoint("127.0.0.1", self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    def cut(self) -> None:
+        for end in self._ends:
+            end.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [writer, far_writer]
+        self._carrying |= {
+            asyncio.create_task(carry(reader, far_writer)),
+            asyncio.create_task(carry(far_reader, writer)),
+        }
+
+
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+    writer.close()
+
+
 @pytest.fixture
-async def rpc(place: Place) -> AsyncIterator[tuple[HaproxyRouter, grpc.aio.Channel]]:
+async def line() -> AsyncIterator[Line]:
+    """To a server of gRPC."""
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Failing(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    router = await serving(place, Endpoint("127.0.0.1", port), name="rpc", protocol="h2c")
+    async with Line(port) as line:
+        yield line
+        await server.stop(None)
+
+
+@pytest.fixture
+async def rpc(place: Place, line: Line) -> AsyncIterator[tuple[HaproxyRouter, grpc.aio.Channel]]:
+    router = await serving(place, line.endpoint, name="rpc", protocol="h2c")
     options = [("grpc.default_authority", "rpc.example")]
     async with grpc.aio.insecure_channel(str(router.listen), options=options) as channel:
         yield router, channel
-    await server.stop(None)
 
 
 async def status_of(call: Callable[..., Any], request: bytes) -> int:
@@ -275,3 +344,21 @@ async def test_a_grpc_status_after_a_message_is_not_seen(rpc: tuple[HaproxyRoute
     assert await status_of(channel.unary_stream("/x/Late"), b"13") == 13
     traffic = await counted(router, "rpc")
     assert (traffic.requests, traffic.errors) == (1, 0)
+
+
+async def test_a_grpc_call_whose_server_is_gone_in_the_middle_is_an_error(
+    line: Line, rpc: tuple[HaproxyRouter, grpc.aio.Channel]
+) -> None:
+    """The line to the server is cut, for a server that is stopped politely ends its calls with a status."""
+    router, channel = rpc
+    await counted(router, "rpc")
+    call = channel.unary_stream("/x/Cut")(b"")
+    assert await call.read() == b"fine so far"
+    line.cut()
+
+    async def noticed() -> bool:
+        return (await counted(router, "rpc")).truncated == 1
+
+    await until(noticed, "the router to notice")
+    traffic = await counted(router, "rpc")
+    assert (traffic.requests, traffic.errors) == (1, 1)

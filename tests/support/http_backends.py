@@ -18,9 +18,10 @@ class HttpBackend:
     """Listens on a free port from `with` on.
 
     `GET /` its name; `/status?code=500`; `/slow` answers after `release` is set, `/wait?seconds=0.2` after
-    that time, `/close` never: it ends the connection; `/stream?events=9` an event stream
-    whose second half waits for `release`; `/headers` what it received; `POST` the number of bytes. `begun` holds
-    the monotonic time at which each request but the health checks arrived.
+    that time, `/close` never: it ends the connection; `/break` begins an answer and ends the connection
+    (`?wait`: when `release` is set); `/stream?events=9` is an event stream whose second half waits for
+    `release`; `/headers` what it received; `POST` the number of bytes. `begun` holds the monotonic time at which
+    each request but the health checks arrived.
     """
 
     def __init__(self, name: str) -> None:
@@ -71,7 +72,14 @@ def _handler(backend: HttpBackend) -> type[BaseHTTPRequestHandler]:
             if url.path == "/stream":
                 self._stream(int(query["events"]))
                 return
-            if url.path == "/close":
+            if url.path == "/break":
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"so far")
+                if "wait" in query:
+                    backend.release.wait(30)
+            if url.path in ("/close", "/break"):
                 self.close_connection = True
                 return
             if url.path == "/wait":

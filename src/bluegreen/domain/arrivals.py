@@ -48,12 +48,13 @@ class Arrivals:
         self, counted: Counted, came: Mapping[int, int], seconds: float, limit: float, in_flight: int = 0
     ) -> Arrivals:
         """`counted` was answered until `seconds` since the test began; `came` has its events by the earliest second in
-        which they can have come. A clock that went backwards adds to the newest second."""
+        which they can have come, those that are not in it can have come in any. A clock that went backwards adds to the
+        newest second."""
         if not counted.requests:
-            return replace(self, waiting=in_flight)
+            return replace(self, total=self.total.plus(counted), waiting=in_flight)
         known = {of.second: of for of in self.recent}
         newest = max(int(seconds), self.last.second, *known)
-        good = known.get(newest, Second(newest)).counted.plus(Counted(counted.requests - counted.events))
+        good = known.get(newest, Second(newest)).counted.plus(Counted(max(0, counted.requests - sum(came.values()))))
         known[newest] = Second(newest, good, in_flight)
         for second, events in came.items():
             if second > self.last.second and second >= newest - RECENT_SECONDS:

@@ -55,6 +55,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(65, "gpu_memory_bytes", Kind.LAST),
     Column(66, "gpu_celsius", Kind.LAST),  # of the hottest
     Column(67, "age_seconds", Kind.LAST),
+    Column(68, "truncated", Kind.COUNT),
 )
 PLACE: dict[str, int] = {column.name: place for place, column in enumerate(COLUMNS)}
 """Where a column's value stands in `Sample.values`."""

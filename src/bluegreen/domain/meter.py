@@ -11,7 +11,7 @@ from bluegreen.domain.sample import Sample, Value
 
 LONGEST_SECONDS = 3600.0
 """Over how long at most the requests between two readings are spread."""
-_COUNTERS = ("requests", "errors", "connection_errors", "aborted", "retries")
+_COUNTERS = ("requests", "errors", "connection_errors", "aborted", "retries", "truncated")
 
 
 def growth(before: int, after: int) -> int:

@@ -183,9 +183,9 @@ class Route:
 class SlotTraffic:
     """What the router counted for one workload since the router knows it; counters only grow.
 
-    `errors` are answers of 500 and above, those that the router gave in the workload's place included, and for
-    gRPC the statuses that are the server's fault. `in_flight` are requests being worked on now, in old router
-    processes too.
+    `errors` are answers of 500 and above, those that the router gave in the workload's place included, for gRPC the
+    statuses that are the server's fault, and answers that broke off. `in_flight` are requests being worked on now, in
+    old router processes too.
     """
 
     requests: int = 0
@@ -201,6 +201,8 @@ class SlotTraffic:
     """Requests whose client hung up before the answer was complete; in no other count unless it had begun."""
     retries: int = 0
     """Attempts that failed to connect and were repeated on another replica: errors that users did not see."""
+    truncated: int = 0
+    """Of `errors`: the workload broke the answer off in the middle, whatever status it had begun with."""
 
 
 @dataclass(frozen=True, slots=True)

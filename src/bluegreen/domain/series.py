@@ -134,7 +134,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "request_error_rate",
-            "share of requests answered with status 500 or above, 0 to 1",
+            "share of requests that failed: status 500 or above, or an answer that broke off, 0 to 1",
             ("requests", "errors"),
             _share,
             share=True,

@@ -61,7 +61,8 @@ def judge_errors(watch: Watch | None, policy: Policy, whose: str = "the new vers
     if watch is None:
         return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet", "errors")
     by = watch.yardstick
-    question = _Question("errors", "failed", whose, by.error_limit, by.probability, by.blue_error_share)
+    broken = f", {watch.seen.truncated} of them by breaking off in the middle" if watch.seen.truncated else ""
+    question = _Question("errors", f"failed{broken}", whose, by.error_limit, by.probability, by.blue_error_share)
     return _judged(question, watch.errors, watch, policy)
 
 

@@ -144,7 +144,7 @@ class Watch:
             slow = replace(slow, alone=Arrivals())
         failed = Counted(mine.requests, mine.errors), Counted(other.requests, other.errors)
         errors = errors.after(
-            self._asked(mine, *failed, green.in_flight), by.error_limit, seconds, concurrent=concurrent
+            self._asked(mine, *failed, green.in_flight, mine.truncated), by.error_limit, seconds, concurrent=concurrent
         )
         if by.slow_milliseconds is not None:
             lasted = _slow(mine, by.slow_milliseconds), _slow(other, by.slow_milliseconds)
@@ -160,12 +160,16 @@ class Watch:
             mixed=False,
         )
 
-    def _asked(self, traffic: SlotTraffic, mine: Counted, other: Counted, in_flight: int = 0) -> Asked:
+    def _asked(
+        self, traffic: SlotTraffic, mine: Counted, other: Counted, in_flight: int = 0, truncated: int = 0
+    ) -> Asked:
         """Which of the answers the events were is not known: the slowest, to be safe. They came after the last reading,
-        less what they took."""
+        less what they took. How long those took that broke off is not known, so `came` does not have them; their heads
+        were counted as good answers before."""
         came: dict[int, int] = {}
-        slow_ones = slowest(traffic.latency, mine.events)
-        if rest := mine.events - sum(slow_ones):
+        dated = mine.events - min(truncated, mine.events)
+        slow_ones = slowest(traffic.latency, dated)
+        if rest := dated - sum(slow_ones):
             came[int(self.seconds)] = rest
         for events, milliseconds in zip(slow_ones, EDGES_MILLISECONDS, strict=False):
             second = int(max(0.0, self.seconds - milliseconds / 1000))
@@ -188,5 +192,6 @@ def grown(before: SlotTraffic, after: SlotTraffic) -> SlotTraffic:
     return SlotTraffic(
         requests=after.requests - before.requests,
         errors=after.errors - before.errors,
+        truncated=max(0, after.truncated - before.truncated),
         latency=tuple(max(0, new - old) for old, new in zip(older, after.latency, strict=False)),
     )

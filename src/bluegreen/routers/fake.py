@@ -111,6 +111,11 @@ class FakeRouter:
             retries=before.retries + retries,
         )
 
+    def count_truncated(self, workload_id: str) -> None:
+        """As a router counts an answer that the workload broke off; its head was counted before."""
+        before = self.counters.get(workload_id, SlotTraffic())
+        self.counters[workload_id] = replace(before, errors=before.errors + 1, truncated=before.truncated + 1)
+
     def count_hang_up(self, workload_id: str) -> None:
         """As a router counts a client that did not wait for its answer."""
         before = self.counters.get(workload_id, SlotTraffic())

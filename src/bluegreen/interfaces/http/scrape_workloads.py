@@ -27,7 +27,7 @@ class WorkloadFamilies:
         # fmt: off
         self.requests = Family("bluegreen_requests_total", "counter", "Requests that the router sent to a workload.")
         self.errors = Family("bluegreen_errors_total", "counter",
-            "Requests that failed: answers of 500 and above, the router's own in the workload's place included.")
+            "Requests that failed: answers of 500 and above, the router's own included, and answers that broke off.")
         self.responses = Family("bluegreen_responses_total", "counter", "Answers by status class.")
         self.duration = Family("bluegreen_request_duration_seconds", "histogram",
             f"From a request's arrival at the router to the head of its answer. {NO_SUM}")
@@ -37,6 +37,8 @@ class WorkloadFamilies:
             "Requests whose client hung up before the answer was complete.")
         self.retries = Family("bluegreen_retries_total", "counter",
             "Attempts to connect that failed and were repeated on another replica; users did not see them.")
+        self.truncated = Family("bluegreen_truncated_responses_total", "counter",
+            "Of the errors: answers that the workload broke off in the middle.")
         self.in_flight = Family("bluegreen_requests_in_flight", "gauge", "Requests a workload works on now.")
         self.checks = Family("bluegreen_health_checks_total", "counter", "Health checks of replicas by result.")
         self.healthy = Family("bluegreen_workload_healthy", "gauge",
@@ -91,6 +93,7 @@ class WorkloadFamilies:
         self.connection_errors.add(counted.connection_errors, labels)
         self.aborted.add(counted.aborted, labels)
         self.retries.add(counted.retries, labels)
+        self.truncated.add(counted.truncated, labels)
         self.in_flight.add(counted.in_flight, labels)
         for status, count in zip(STATUS_LABELS, counted.statuses, strict=False):
             self.responses.add(count, labels, status)

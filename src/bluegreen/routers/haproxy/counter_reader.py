@@ -13,9 +13,10 @@ from bluegreen.routers.haproxy.runtime import KEYS_PER_QUESTION, HaproxyRuntime
 
 _ROW = re.compile(r"key=(\S+) [^c]*conn_cur=(\d+) gpc0=(.*)")
 _MAX_KNOWN_ROWS = 30_000
+_SIDE_COLUMNS = ("cli_abrt", "srv_abrt", "wretr", "wredis")
 ALL_SIDES_SECONDS = 10.0
-"""How often many services are asked for what is counted by backend: it costs as much as all the rest, and nobody
-decides by it."""
+"""How often many services are asked for what is counted by backend: it costs as much as all the rest. Who
+watches a deployment asks for its service alone, and gets it each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,13 @@ class CounterRows:
 def parse_sides(answer: str) -> dict[str, SideReading]:
     """Of `show stat PROXY 2 -1`, several in a row; what is no backend is left out."""
     found: dict[str, SideReading] = {}
-    columns: tuple[int, int, int] | None = None
+    columns: list[int] | None = None
     for line in answer.splitlines():
         if line.startswith("# pxname,"):
             names = line[2:].split(",")
-            columns = names.index("cli_abrt"), names.index("wretr"), names.index("wredis")
+            columns = [names.index(name) for name in _SIDE_COLUMNS]
         elif columns is not None and ",BACKEND," in line:
             fields = line.split(",", max(columns) + 1)
-            aborted, retries, redispatches = (int(fields[column] or 0) for column in columns)
-            found[fields[0]] = SideReading(aborted, retries + redispatches)
+            aborted, truncated, retries, redispatches = (int(fields[column] or 0) for column in columns)
+            found[fields[0]] = SideReading(aborted, retries + redispatches, truncated)
     return found

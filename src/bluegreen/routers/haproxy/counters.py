@@ -111,12 +111,7 @@ class SideCounters:
             workload_id = occupants.get(backend, "")
             if now == before or not workload_id:
                 continue
-            if now.aborted < before.aborted or now.retries < before.retries:
-                before = SideReading()
-            total = self.of(workload_id)
-            self._totals[workload_id] = SideReading(
-                total.aborted + now.aborted - before.aborted, total.retries + now.retries - before.retries
-            )
+            self._totals[workload_id] = self.of(workload_id).plus(now.since(before))
             changed.add(workload_id)
         return changed
 

@@ -10,8 +10,9 @@ of the frontend (latency).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from bluegreen.domain.latency import EDGES_MILLISECONDS
 from bluegreen.domain.model import SlotTraffic
@@ -54,6 +55,15 @@ class SideReading:
 
     aborted: int = 0
     retries: int = 0
+    truncated: int = 0
+
+    def since(self, before: SideReading) -> SideReading:
+        """What came after that reading. One that counts less has begun anew, and all of it is new."""
+        steps = [now - then for now, then in zip(astuple(self), astuple(before), strict=True)]
+        return SideReading(*steps) if min(steps) >= 0 else self
+
+    def plus(self, other: SideReading) -> SideReading:
+        return SideReading(*map(operator.add, astuple(self), astuple(other)))
 
 
 def indented(rules: Iterable[str]) -> list[str]:
@@ -137,22 +147,25 @@ def _increment(position: int, condition: str) -> str:
 def traffic_of(counts: Counts, in_flight: int, side: SideReading, before: SlotTraffic | None = None) -> SlotTraffic:
     """`before` is what was said of the workload last. A request that is being counted while the counters are read may
     be in some of them only: what follows from a difference waits for it instead of going back."""
-    if not counts:
-        return SlotTraffic(in_flight=in_flight, aborted=side.aborted, retries=side.retries)
     latency = counts[:BUCKETS]
     requests = sum(latency)
+    if not counts:
+        counts = (0,) * COUNTERS_PER_WORKLOAD
     others = counts[INFORMATIONAL], counts[REDIRECTED], counts[REFUSED], counts[FAILED]
     succeeded = max(0, requests - sum(others))
     if before is not None and before.statuses:
         succeeded = max(succeeded, before.statuses[1])
+    errors = min(requests, counts[FAILED] + counts[FAILED_RPC]) + side.truncated
     return SlotTraffic(
-        requests=requests,
-        errors=min(requests, counts[FAILED] + counts[FAILED_RPC]),
+        # A stream of HTTP/2 that is reset before its head passes no rule: it is known as a truncated answer alone.
+        requests=max(requests, errors),
+        errors=errors,
         in_flight=in_flight,
         latency=latency,
-        statuses=(others[0], succeeded, *others[1:]),
+        statuses=(others[0], succeeded, *others[1:]) if latency else (),
         connection_errors=min(requests, counts[IN_PLACE]),
         # HAProxy counts those of both kinds by backend, those without an answer we count by workload.
         aborted=max(side.aborted, counts[HUNG_UP]),
         retries=side.retries,
+        truncated=side.truncated,
     )
