@@ -1,7 +1,6 @@
 """One per service: observe, reconcile, record, act, and again, until every deployment of it has ended.
 
-Only what is on disk is applied: when the log can't be written the walk holds. The one exception is the
-way back: a rollback moves the traffic first and is recorded as soon as that is possible.
+Only what is on disk is applied: when the log can't be written the walk holds. The one exception is the way back.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bluegreen.control.action_tasks import ActionTasks
@@ -18,10 +17,8 @@ from bluegreen.control.executor import Executor
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock, EventStore
 from bluegreen.control.waiting import rest
+from bluegreen.control.way_back import Done, WayBack
 from bluegreen.domain import events as e
-from bluegreen.domain.actions import (
-    SwitchTraffic,
-)
 from bluegreen.domain.deployment import (
     BEFORE_SWITCH,
     IN_PROGRESS,
@@ -30,27 +27,14 @@ from bluegreen.domain.deployment import (
     apply,
     held_workloads,
     replay,
-    route_of,
 )
-from bluegreen.domain.errors import BluegreenError, IllegalEvent, Refused, RouterError, StoreError
+from bluegreen.domain.errors import BluegreenError, IllegalEvent, RouterError, StoreError
 from bluegreen.domain.model import Workload
 from bluegreen.domain.reconcile import reconcile
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.domain.strategy import watched_at
 
 log = logging.getLogger(__name__)
-
-RECORD_PATIENCE_SECONDS = 1.0
-"""How long a rollback waits for its record before it answers; the traffic is back long before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """How a command of a person ended. `recorded` is false when the log could not be written in time."""
-
-    deployment: Deployment
-    milliseconds: float = 0.0
-    recorded: bool = True
 
 
 class ServiceWatcher:
@@ -76,7 +60,6 @@ class ServiceWatcher:
         self.spec_of = spec_of
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._returning: set[str] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._actions = ActionTasks(
@@ -86,6 +69,15 @@ class ServiceWatcher:
             live=self.live,
             record=self.record,
             hold=self._hold,
+            wake=self.wake,
+        )
+        self._way_back = WayBack(
+            service,
+            executor=executor,
+            clock=clock,
+            live=self.live,
+            record=self.record,
+            hold=self._hold_record,
             wake=self.wake,
         )
 
@@ -116,7 +108,7 @@ class ServiceWatcher:
             self._loop_task = asyncio.create_task(self._run(), name=f"watch {self.service}")
 
     async def stop(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._actions.tasks(), *self._background]
+        tasks: list[asyncio.Task[Any]] = [*self._actions.tasks(), *self._way_back.tasks(), *self._background]
         if self._loop_task is not None:
             tasks.append(self._loop_task)
         for task in tasks:
@@ -146,49 +138,8 @@ class ServiceWatcher:
         return deployment
 
     async def roll_back(self, deployment: Deployment, requested: e.RollbackRequested) -> Done:
-        """The traffic first, then the record: neither a lock nor the log is waited for before the switch. Raises
-        RouterError when the router did not switch; then it is tried until it does."""
-        if not deployment.can_roll_back or deployment.blue is None:
-            raise Refused(f"deployment {deployment.id} is {deployment.phase}: there is nothing to switch back to")
-        if deployment.id in self._returning:
-            return Done(deployment)
-        self._returning.add(deployment.id)
-        events: list[e.Event] = [requested]
-        try:
-            switched = await self._executor.switch(self.service, SwitchTraffic(route_of(deployment.blue), None))
-            events.append(switched)
-        except BluegreenError as error:
-            log.error("rollback of %s: the router did not switch, trying on: %s", deployment.id, error.message)
-            raise
-        finally:
-            recording = asyncio.create_task(self._record_rollback(deployment.id, events))
-            self._background.add(recording)
-            recording.add_done_callback(self._background.discard)
-        # Waited for directly: the answer goes out before the checks that the new phase begins with.
-        patience = asyncio.ensure_future(self._clock.sleep(RECORD_PATIENCE_SECONDS))
-        try:
-            await asyncio.wait({recording, patience}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patience.cancel()
-        return Done(self.live.get(deployment.id, deployment), switched.milliseconds, recording.done())
-
-    async def _record_rollback(self, deployment_id: str, events: Sequence[e.Event]) -> None:
-        """Until it is recorded the walk of this deployment rests, with the traffic where it belongs."""
-        try:
-            while True:
-                try:
-                    await self.record(deployment_id, events)
-                    return
-                except StoreError as error:
-                    self.reasons[deployment_id] = f"rolled back, not yet recorded: {error.message}"
-                    log.error("rollback of %s is not recorded yet: %s", deployment_id, error.message)
-                    await self._clock.sleep(1.0)
-                except IllegalEvent as error:
-                    log.warning("rollback of %s needs no record: %s", deployment_id, error.message)
-                    return
-        finally:
-            self._returning.discard(deployment_id)
-            self.wake()
+        """The traffic first, then the record. Raises Refused, and RouterError when the router did not switch."""
+        return await self._way_back.take(deployment, requested)
 
     # -- the log ---------------------------------------------------------------------------------------
 
@@ -266,6 +217,9 @@ class ServiceWatcher:
     def _hold(self, deployment_id: str, why: str) -> None:
         self.reasons[deployment_id] = f"holding: {why}"
 
+    def _hold_record(self, deployment_id: str, why: str) -> None:
+        self.reasons[deployment_id] = f"rolled back, not yet recorded: {why}"
+
     # -- the loop --------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -289,7 +243,7 @@ class ServiceWatcher:
     async def _step(self, deployment_id: str) -> bool:
         """True when something was decided, so that the next look is due at once."""
         deployment = self.live[deployment_id]
-        if deployment_id in self._returning:
+        if self._way_back.is_taken(deployment_id):
             return False
         spec = self.spec_of(deployment)
         running = self._actions.running(deployment_id)
