@@ -16,6 +16,7 @@ from bench import (
     counting_cpu,
     counting_read,
     deploy_to_switched,
+    detection,
     doors,
     false_rollbacks,
     metrics_store,
@@ -23,6 +24,7 @@ from bench import (
     start_up,
     switch_latency,
     usage_cost,
+    usual_rules,
     zero_loss,
 )
 from bench.load import load_name, wrk_is_there
@@ -38,6 +40,8 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "start_up": start_up.measure,
     "doors": doors.measure,
     "false_rollbacks": false_rollbacks.measure,
+    "detection": detection.measure,
+    "usual_rules": usual_rules.measure,
     "usage_cost": usage_cost.measure,
     "metrics_store": metrics_store.measure,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -55,6 +56,13 @@ class Look:
     other_requests: Counts
     other_events: Counts
     in_flight: Counts
+
+
+class Rule(Protocol):
+    """When many deployments are rolled back."""
+
+    def fail(self, look: Look) -> Counts:
+        """Those that fail at this look; some may have failed before."""
 
 
 class _Answers:
@@ -176,6 +184,10 @@ class Outcomes:
     def rolled_back(self) -> int:
         return int(np.isfinite(self.seconds).sum())
 
+    def within(self, seconds: float) -> float:
+        """Share of the deployments that were rolled back by then."""
+        return float((self.seconds <= seconds + LOOK_SECONDS / 2).mean())
+
     def percentile(self, percent: float) -> float:
         """Of the seconds; infinite when fewer were rolled back."""
         return float(np.percentile(np.where(np.isnan(self.seconds), np.inf, self.seconds), percent, method="lower"))
@@ -189,8 +201,10 @@ def simulate(
     seed: int,
     probability: float = 0.001,
     latency: bool = False,
+    rule: Callable[[Scenario, int], Rule] | None = None,
 ) -> Outcomes:
-    """The same seed gives the same outcomes."""
+    """The same seed gives the same outcomes, and every rule the same deployments. `rule` makes one for so many of
+    them; without it they are judged as the daemon does, by `limit` and `probability`."""
     parts = []
     starts = range(0, deployments, AT_ONCE)
     for start, own_seed in zip(starts, np.random.SeedSequence(seed).spawn(len(starts)), strict=True):
@@ -198,12 +212,12 @@ def simulate(
         count = some.stop - some.start
         its = scenario if scenario.own is None else replace(scenario, own=scenario.own[some])
         own_limit = limit if isinstance(limit, float) else limit[some]
-        judges = Judges(count, own_limit, probability, its, latency=latency)
+        judges = rule(its, count) if rule else Judges(count, own_limit, probability, its, latency=latency)
         parts.append(_walk(looks(its, np.random.default_rng(own_seed), count), judges, count))
     return Outcomes(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def _walk(seen: Iterator[Look], judges: Judges, count: int) -> tuple[Floats, Counts, Counts]:
+def _walk(seen: Iterator[Look], judges: Rule, count: int) -> tuple[Floats, Counts, Counts]:
     at = np.full(count, np.nan)
     requests, events = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for look in seen:

@@ -32,6 +32,8 @@ class Model:
     fail_after: int = 0
     fail_every: int = 0
     """A planted fault: after `fail_after` requests every `fail_every`-th one fails. 0 means none does."""
+    fail_share: float = 0.0
+    """Another one: each request fails with this chance."""
 
     def predict(self, rows: Sequence[Row]) -> dict[str, list[float]]:
         outputs = [self.score(row) for row in rows]
@@ -93,6 +95,7 @@ def _network(content: dict[str, Any]) -> Model:
         tells_confidence=True,
         fail_after=fault.get("after_requests", 0),
         fail_every=fault.get("every", 0),
+        fail_share=fault.get("share", 0.0),
     )
 
 

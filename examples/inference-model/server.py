@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -86,6 +87,8 @@ class InferenceServer:
     def _planted_fault_strikes(self) -> bool:
         self._requests += 1
         model = self._model
+        if model is not None and random.random() < model.fail_share:
+            return True
         if model is None or not model.fail_every or self._requests <= model.fail_after:
             return False
         return (self._requests - model.fail_after) % model.fail_every == 0

@@ -76,7 +76,7 @@ async def running(version: str) -> AsyncIterator[RunningServer]:
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "../server.py",
+        str(SERVER),
         "--port",
         str(port),
         cwd=SERVER.parent / version,
@@ -121,6 +121,14 @@ class TestVersions:
             assert before == [200] * 10
             assert real.count(500) == 10
             assert (await server.ask("/health"))[0] == 200
+
+    @pytest.mark.parametrize(("share", "status"), [(1.0, 500), (0.0, 200)])
+    async def test_a_version_may_fail_a_share_of_its_requests(self, share: float, status: int, tmp_path: Path) -> None:
+        model = json.loads((SERVER.parent / "v2.0" / "model.json").read_text())
+        (tmp_path / "model.json").write_text(json.dumps({**model, "fault": {"share": share}}))
+        async with running(str(tmp_path)) as server:
+            assert (await server.ask("/health"))[0] == 200
+            assert (await server.ask("/predict", body=PREDICT))[0] == status
 
     def test_the_configuration_names_versions_that_are_there(self) -> None:
         service = tomllib.loads((EXAMPLES / "bluegreen.toml").read_text())["services"]["inference-model"]
