@@ -15,8 +15,8 @@ from bluegreen.domain.baseline import Baseline
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import SlotTraffic
 from bluegreen.domain.poisson import poisson
-from bluegreen.domain.rehearsal import Behavior, Rehearsal, looks_of, rehearse
-from bluegreen.domain.service import Policy, ServiceSpec
+from bluegreen.domain.rehearsal import Behavior, Rehearsal, Stage, looks_of, rehearse
+from bluegreen.domain.service import Canary, Policy, ServiceSpec
 from bluegreen.domain.verdict import Answer, judge_errors
 from bluegreen.domain.watch import Watch, yardstick
 
@@ -47,16 +47,12 @@ def test_poisson_numbers_are_never_negative(mean: float, seed: int) -> None:
 
 
 def test_looks_are_ascending_and_there_is_one_at_the_end_of_each_step() -> None:
-    looks = looks_of(POLICY, (10, 50, 100), beyond_seconds=600.0)
+    step = replace(POLICY, monitor_seconds=30.0)
+    looks = looks_of((step, step, POLICY), beyond_seconds=600.0)
     times = [look.seconds for look in looks]
     assert times == sorted(set(times))
-    assert [(look.seconds, look.percent) for look in looks if look.last] == [
-        (60, 10),
-        (120, 50),
-        (180, 100),
-        (780, 100),
-    ]
-    assert [look.seconds for look in looks if look.ends] == [180]
+    assert [(look.seconds, look.step) for look in looks if look.last] == [(30, 0), (60, 1), (120, 2), (720, 2)]
+    assert [look.seconds for look in looks if look.ends] == [120]
     assert looks[0].seconds == POLICY.poll_seconds
     assert len(looks) < 300
 
@@ -71,8 +67,8 @@ def test_a_version_that_fails_always_is_noticed_when_a_direct_computation_says_s
         is Answer.FAIL
     )
     rate = 5.0
-    looks = looks_of(POLICY, (100,))
-    rehearsal = Rehearsal(POLICY, by, rate, Behavior(1.0), Behavior(0.0), looks)
+    stage = Stage(100, POLICY, by, Behavior(1.0), Behavior(0.0))
+    rehearsal = Rehearsal((stage,), rate, looks_of((POLICY,)))
     outcomes = [rehearse(rehearsal, random.Random(seed).random) for seed in range(200)]
     requests = [outcome.requests for outcome in outcomes]
     assert min(requests) >= needed - 1
@@ -120,6 +116,30 @@ def test_what_is_accepted_is_not_noticed_and_what_blue_fails_is_accepted() -> No
     worse = told(Imagined(100.0, 0.2, 0.05, runs=50))
     assert worse.error_limit > 0.05
     assert any("blue fails 5.00%" in hint for hint in worse.hints)
+
+
+def canary_told(imagined: Imagined, **canary: object) -> SimulationView:
+    chosen = Canary(steps=(10, 50, 100), observe_seconds=20.0)
+    return simulate(replace(spec(), canary=replace(chosen, **canary)), replace(imagined, strategy="canary"))  # type: ignore[arg-type]
+
+
+def test_the_steps_of_a_canary_take_their_own_time_and_have_their_own_limits() -> None:
+    bad = Imagined(100.0, 0.05, runs=60)
+    view = canary_told(bad)
+    assert view.monitor_seconds == 20 + 20 + 60
+    assert (view.noticed_share, view.passed_share, view.held_share) == (1.0, 0.0, 0.0)
+    assert (view.error_limit, canary_told(bad, error_threshold=0.2).error_limit) == (POLICY.max_error_rate, 0.2)
+    strict, lax = canary_told(bad, error_threshold=0.005), canary_told(bad, error_threshold=0.2)
+    assert strict.seconds_median is not None and lax.seconds_median is not None
+    assert strict.seconds_median < 20 and lax.seconds_median > 40, "what its steps accept is noticed on the last one"
+
+
+def test_a_step_that_is_too_short_to_tell_holds_and_says_which_key_to_change() -> None:
+    view = canary_told(Imagined(2.0, 0.0, runs=50))
+    assert view.good_held_share > 0.9, "4 requests come on the first step, and 20 are needed"
+    assert view.passed_share < 0.1
+    assert any("4 requests come on the first step" in hint for hint in view.hints)
+    assert any("consider canary.observe_seconds >= 150" in hint for hint in view.hints)
 
 
 def test_slowness_is_noticed_where_it_is_limited() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from bluegreen.domain.baseline import Baseline, Window
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.latency import EDGES_MILLISECONDS
-from bluegreen.domain.rehearsal import Behavior, Outcome, Rehearsal, looks_of, rehearse
+from bluegreen.domain.rehearsal import Behavior, Outcome, Rehearsal, Stage, looks_of, rehearse
 from bluegreen.domain.sequential import requests_needed
 from bluegreen.domain.service import Policy, ServiceSpec
-from bluegreen.domain.strategy import steps_of
+from bluegreen.domain.strategy import steps_of, watched_at
 from bluegreen.domain.verdict import Answer
 from bluegreen.domain.watch import Yardstick, yardstick
 
@@ -89,24 +89,25 @@ class SimulationView:
 
 def simulate(spec: ServiceSpec, imagined: Imagined) -> SimulationView:
     """The same for the same seed. Raises UsageError naming the parameter."""
-    policy, steps = spec.policy, steps_of(imagined.strategy, spec.canary)
+    policy = spec.policy
     blue_errors = policy.max_error_rate / 10 if imagined.blue_error_rate is None else imagined.blue_error_rate
     errors = imagined.error_rate
     if errors is None:
         errors = 0.05 if imagined.latency_ms is None else blue_errors
     _check(imagined, policy, errors, blue_errors)
-    by = yardstick(policy, _record(imagined, policy, blue_errors), concurrent=len(steps) > 1)
-    good = Behavior(blue_errors, _slow_share(imagined.blue_latency_ms, by, policy))
-    bad = Behavior(errors, _slow_share(imagined.latency_ms, by, policy))
-    until = policy.monitor_seconds * len(steps)
+    stages = tuple(_stages(spec, imagined, errors, blue_errors))
+    policies = [stage.policy for stage in stages]
+    by, bad = stages[0].yardstick, stages[0].green
+    until = sum(policy.monitor_seconds for policy in policies)
     draw = random.Random(imagined.seed).random  # noqa: S311 - a rehearsal is no secret
     least = _least(bad, by)
     beyond = 0.0 if least is None else min(LONGEST_SECONDS, BEYOND * max(until, least / imagined.rate))
-    looks = looks_of(policy, steps, beyond_seconds=beyond)
-    bad_runs = [rehearse(Rehearsal(policy, by, imagined.rate, bad, good, looks), draw) for _ in range(imagined.runs)]
-    looks = looks_of(policy, steps)
+    rehearsal = Rehearsal(stages, imagined.rate, looks_of(policies, beyond_seconds=beyond))
+    bad_runs = [rehearse(rehearsal, draw) for _ in range(imagined.runs)]
+    as_blue = tuple(replace(stage, green=stage.blue) for stage in stages)
+    rehearsal = Rehearsal(as_blue, imagined.rate, looks_of(policies))
     count = min(imagined.runs, max(LEAST_GOOD_RUNS, imagined.runs // GOOD_RUNS_SHARE))
-    good_runs = [rehearse(Rehearsal(policy, by, imagined.rate, good, good, looks), draw) for _ in range(count)]
+    good_runs = [rehearse(rehearsal, draw) for _ in range(count)]
     view = SimulationView(
         service=spec.name,
         strategy=imagined.strategy,
@@ -132,7 +133,17 @@ def simulate(spec: ServiceSpec, imagined: Imagined) -> SimulationView:
         good_verdict=good_runs[0].verdict.reason,
         false_rollback_probability=policy.false_rollback_probability,
     )
-    return replace(view, hints=tuple(_hints(view, policy, by, imagined)))
+    return replace(view, hints=tuple(_hints(view, stages, imagined)))
+
+
+def _stages(spec: ServiceSpec, imagined: Imagined, errors: float, blue_errors: float) -> Iterator[Stage]:
+    """Each step with the times and limits that hold on it."""
+    shares = steps_of(imagined.strategy, spec.canary)
+    for percent in shares:
+        policy = watched_at(percent, spec).policy
+        by = yardstick(policy, _record(imagined, policy, blue_errors), concurrent=len(shares) > 1)
+        good = Behavior(blue_errors, _slow_share(imagined.blue_latency_ms, by, policy))
+        yield Stage(percent, policy, by, Behavior(errors, _slow_share(imagined.latency_ms, by, policy)), good)
 
 
 def _check(imagined: Imagined, policy: Policy, errors: float, blue_errors: float) -> None:
@@ -204,8 +215,12 @@ def _least(bad: Behavior, by: Yardstick) -> float | None:
     return round(min(needed), 1) if needed else None
 
 
-def _hints(view: SimulationView, policy: Policy, by: Yardstick, imagined: Imagined) -> Iterator[str]:
-    """What the numbers mean for the policy."""
+def _hints(view: SimulationView, stages: Sequence[Stage], imagined: Imagined) -> Iterator[str]:
+    """What the numbers mean for the policy, or for the canary's first step, on which a bad version is to be found."""
+    policy, by = stages[0].policy, stages[0].yardstick
+    canary = len(stages) > 1
+    watched = "canary.observe_seconds" if canary else "monitor_seconds"
+    rate = view.rate * stages[0].percent / 100
     bad = view.error_rate > by.error_limit or view.slow_rate > by.slow_limit
     if not bad:
         yield f"nothing is to be noticed: {view.error_rate:.2%} failing is accepted, up to {by.error_limit:.2%}"
@@ -221,17 +236,19 @@ def _hints(view: SimulationView, policy: Policy, by: Yardstick, imagined: Imagin
             f"more than one such version in ten is not noticed within {view.horizon_seconds:.0f} s: "
             "consider a lower max_error_rate"
         )
-    elif bad and view.seconds_p90 is not None and view.seconds_p90 > view.monitor_seconds:
+    elif bad and view.seconds_p90 is not None and view.seconds_p90 > policy.monitor_seconds:
         yield (
-            f"at {view.rate:g} requests/s it takes {view.seconds_p90:.0f} s until nine of ten are noticed, and it is "
-            f"watched for {view.monitor_seconds:g} s: consider monitor_seconds >= {_round_up(view.seconds_p90)}"
+            f"at {rate:g} requests/s{' to it' if canary else ''} it takes {view.seconds_p90:.0f} s until nine of ten "
+            f"are noticed, and {'its first step' if canary else 'it'} is watched for {policy.monitor_seconds:g} s: "
+            f"consider {watched} >= {_round_up(view.seconds_p90)}"
         )
     if view.good_held_share > 0.1:
-        seconds = _round_up(1.5 * policy.min_requests / view.rate)
+        seconds = _round_up(1.5 * policy.min_requests / rate)
         yield (
             f"{view.good_held_share:.0%} of good versions can't be told in time (on_inconclusive = "
-            f"{policy.on_inconclusive}): {view.rate * view.monitor_seconds:.0f} requests come while it is watched, "
-            f"min_requests is {policy.min_requests}: consider monitor_seconds >= {seconds}"
+            f"{policy.on_inconclusive}): {rate * policy.monitor_seconds:.0f} requests come "
+            f"{'on the first step' if canary else 'while it is watched'}, "
+            f"min_requests is {policy.min_requests}: consider {watched} >= {seconds}"
         )
     if not policy.auto_rollback:
         yield "auto_rollback is off: people are told, and the traffic stays until one of them moves it"

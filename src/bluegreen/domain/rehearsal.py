@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bluegreen.domain.latency import EDGES_MILLISECONDS
 from bluegreen.domain.model import SlotTraffic
@@ -32,31 +33,40 @@ class Behavior:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`seconds` since the switch; until then green had `percent` of the traffic. `last` is that of a step, and `ends`
+    """`seconds` since the switch; until then green was on this step (from 0). `last` is that of a step, and `ends`
     marks the end of the time to watch."""
 
     seconds: float
-    percent: int
+    step: int
     last: bool = False
     ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step: green's share of the traffic, what it is watched by, and what both sides do to users meanwhile."""
+
+    percent: int
+    policy: Policy
+    yardstick: Yardstick
+    green: Behavior
+    blue: Behavior
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """`rate` is what the service gets in requests per second, both sides together."""
 
-    policy: Policy
-    yardstick: Yardstick
+    stages: tuple[Stage, ...]
     rate: float
-    green: Behavior
-    blue: Behavior
     looks: tuple[Look, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`seconds` is when it was noticed, None when it was not by the last look. `requests` and `failed` are green's
-    until then. `at_the_end` is the verdict when the time to watch was over, None when it was noticed before."""
+    until then. `at_the_end` is the verdict when the time to watch was over, or that of the step which held before; None
+    when it was noticed before."""
 
     seconds: float | None
     requests: int
@@ -65,45 +75,50 @@ class Outcome:
     at_the_end: Verdict | None
 
 
-def looks_of(policy: Policy, steps: Sequence[int], *, beyond_seconds: float = 0.0) -> tuple[Look, ...]:
-    """Every `poll_seconds` first, then ever rarer; always at the end of each step, which takes `monitor_seconds`.
-    `beyond_seconds` is how long it is looked on after that as if nothing had been decided."""
-    ends = [policy.monitor_seconds * number for number in range(1, len(steps) + 1)]
-    stretches = list(zip(ends, steps, strict=True))
+def looks_of(policies: Sequence[Policy], *, beyond_seconds: float = 0.0) -> tuple[Look, ...]:
+    """Every `poll_seconds` first, then ever rarer; always at the end of each step, which takes the `monitor_seconds` of
+    its policy. `beyond_seconds` is how long it is looked on after that as if nothing had been decided."""
+    ends = list(accumulate(policy.monitor_seconds for policy in policies))
+    stretches = list(enumerate(ends))
     if beyond_seconds > 0:
-        stretches.append((ends[-1] + beyond_seconds, steps[-1]))
+        stretches.append((len(policies) - 1, ends[-1] + beyond_seconds))
     found: list[Look] = []
     seconds = 0.0
-    for end, percent in stretches:
+    for step, end in stretches:
         while seconds < end:
-            seconds = min(end, seconds + max(policy.poll_seconds, LOOK_GROWTH * seconds))
-            found.append(Look(seconds, percent, last=seconds >= end, ends=seconds == ends[-1]))
+            seconds = min(end, seconds + max(policies[step].poll_seconds, LOOK_GROWTH * seconds))
+            found.append(Look(seconds, step, last=seconds >= end, ends=seconds == ends[-1]))
     return tuple(found)
 
 
 def rehearse(rehearsal: Rehearsal, uniform: Uniform) -> Outcome:
-    """One deployment, from the switch to the moment when it is noticed or to the last look."""
-    policy, concurrent = rehearsal.policy, rehearsal.looks[0].percent < 100
-    watch = Watch(rehearsal.yardstick).after(0.0, SlotTraffic(), SlotTraffic(), concurrent=concurrent)
+    """One deployment, from the switch to the moment when it is noticed or to the last look. A step that can't tell
+    holds: from then on green keeps its share."""
+    stages = rehearsal.stages
+    watch = Watch(stages[0].yardstick).after(0.0, SlotTraffic(), SlotTraffic(), concurrent=stages[0].percent < 100)
     green, blue = SlotTraffic(), SlotTraffic()
-    verdict = _judged(watch, policy)
-    before, at_the_end = 0.0, None
+    verdict = _judged(watch, stages[0].policy)
+    before, step, at_the_end, over = 0.0, 0, None, False
     for look in rehearsal.looks:
+        stage = stages[step]
         came = rehearsal.rate * (look.seconds - before)
         before = look.seconds
         bad = green.errors, _slow(green)
-        green = _more(green, came * look.percent / 100, rehearsal.green, uniform)
-        blue = _more(blue, came * (100 - look.percent) / 100, rehearsal.blue, uniform)
+        green = _more(green, came * stage.percent / 100, stage.green, uniform)
+        blue = _more(blue, came * (100 - stage.percent) / 100, stage.blue, uniform)
         if (green.errors, _slow(green)) == bad and not look.last:
             continue  # Good requests are no evidence against it; they are counted with the next ones.
-        watch = watch.after(look.seconds, green, blue, concurrent=look.percent < 100)
-        verdict = _judged(watch, policy)
+        watch = watch.after(look.seconds, green, blue, concurrent=stage.percent < 100)
+        verdict = _judged(watch, stage.policy)
         if verdict.answer is Answer.FAIL:
-            return Outcome(look.seconds, green.requests, green.errors, verdict, at_the_end)
-        if look.ends:
-            at_the_end = verdict
-        if look.last:
-            watch = watch.next_step()
+            return Outcome(look.seconds, green.requests, green.errors, verdict, at_the_end if over else None)
+        over = over or look.ends
+        if look.last and at_the_end is None:
+            if look.ends or verdict.answer is not Answer.PASS:
+                at_the_end = verdict
+            else:
+                step += 1
+                watch = watch.next_step(stages[step].yardstick)
     return Outcome(None, green.requests, green.errors, verdict, at_the_end)
 
 
