@@ -32,6 +32,7 @@ def view(text: str = "text", values: tuple[float | None, ...] = (1.0, None, 0.0,
         elapsed_seconds=0.0, ended_at=120.0, switched_at=105.0, switch_milliseconds=2.5, rollback_milliseconds=1.5,
         requests=None, errors=None, cause=text, attention=text, cut_requests=3, blue="app-blue-1", green="app-green-2",
         can_roll_back=False, rollback_until=None, rollback_command="", logs=(text, text), exit_codes=(text,),
+        share=0, steps=(100,),
     )  # fmt: skip
     verdict = rv.ReportVerdictView("errors", "fail", text, 803, 41, 41 / 803, 0.01, 0.002, 9.1, 6.908, None)
     series = tuple(

@@ -139,7 +139,7 @@ def deployment(**changes: Any) -> v.DeploymentView:
         phase_since=now, elapsed_seconds=0.0, ended_at=None, switched_at=None, switch_milliseconds=None,
         rollback_milliseconds=None, requests=None, errors=None, cause="", attention="", cut_requests=0, blue="shop-1",
         green="shop-2", can_roll_back=False, rollback_until=None, rollback_command="bluegreen rollback shop", logs=(),
-        exit_codes=(),
+        exit_codes=(), share=0, steps=(100,),
     )  # fmt: skip
     return dataclasses.replace(view, **changes)
 
@@ -210,7 +210,13 @@ def good_walk(**options: Any) -> Walk:
         ({"phase": "verifying"}, [event(3, "green_started", endpoints=["127.0.0.1:4003"])]),
         ({"phase": "switching"}, [event(4, "health_passed", detail="2/2 replicas healthy"), event(5, "verified")]),
         (
-            {"phase": "monitoring", "switched_at": now, "switch_milliseconds": 0.4, "can_roll_back": True},
+            {
+                "phase": "monitoring",
+                "share": 100,
+                "switched_at": now,
+                "switch_milliseconds": 0.4,
+                "can_roll_back": True,
+            },
             [event(6, "traffic_switched", targets=switched, generation=5, milliseconds=0.4)],
         ),
         (

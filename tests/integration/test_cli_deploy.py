@@ -142,6 +142,65 @@ def test_monitoring_that_holds_is_said_clearly(config: Path) -> None:
     assert "bluegreen promote shop" in held[0] and "bluegreen rollback shop" in held[0]
 
 
+def canary_walk(**options: Any) -> Walk:
+    """From preflight to retention, over a step of 10 %."""
+    good = good_walk()
+    request = event(1, "deployment_requested", requested_by="ada", image="shop:v2", strategy="canary", steps=[10, 100])
+    both = [{"color": "blue", "weight": 90}, {"color": "green", "weight": 10}]
+    preflight = ({"phase": "starting", "steps": (10, 100)}, [request, *good.scenes[0][1][1:]])
+    step = (
+        {"phase": "monitoring", "share": 10, "reason": "watching v2 (green) at 10 % (step 1 of 2) for 5 s more"},
+        [event(6, "traffic_switched", targets=both, generation=5, milliseconds=0.4)],
+    )
+    growing = (
+        {"phase": "switching", "reason": "starting 1 more replica"},
+        [event(7, "step_passed", verdict="0 errors", requests=50, errors=0)],
+    )
+    all_of_it = [event(8, "traffic_switched", targets=[{"color": "green", "weight": 100}], milliseconds=1)]
+    passed = [event(9, "monitoring_passed", verdict="0 errors", requests=500, errors=0)]
+    ends = (good.scenes[3][0], all_of_it), (good.scenes[4][0], passed)
+    return Walk(preflight, *good.scenes[1:3], step, growing, *ends, **options)
+
+
+def test_a_canary_has_switched_when_all_of_the_traffic_has_moved(config: Path) -> None:
+    with fake_daemon(config, **canary_walk().answers()):
+        result = bluegreen(config, "deploy", "shop", "--strategy", "canary", "--wait", "switched")
+    assert result.returncode == 0, result.stderr
+    assert "90 % to blue, 10 % to green" in result.stdout
+    assert result.stdout.index("100 % to green") < result.stdout.index("✓ shop now runs v2")
+    assert "monitoring passed" not in result.stdout, "it returned at the switch"
+
+
+def test_a_canary_step_that_holds_says_what_a_promotion_does(config: Path) -> None:
+    walk = canary_walk()
+    no_room = {"reason": "holding: at 10 %, no room", "attention": "green can't grow for its next share"}
+    walk.scenes = (
+        *walk.scenes[:4],
+        ({"reason": "holding: at 10 % (step 1 of 2): 3 requests so far"}, []),
+        walk.scenes[4],
+        (no_room, []),
+        ({"attention": "", "reason": "checking green once more"}, []),
+        *walk.scenes[5:],
+    )
+    with fake_daemon(config, **walk.answers()):
+        result = bluegreen(config, "deploy", "shop", "--strategy", "canary")
+    told, grows = [line for line in result.stdout.splitlines() if "HOLDING" in line]
+    assert "Let green have 100 %: bluegreen promote shop" in told
+    assert "green can't grow for its next share. It goes on by itself" in grows
+    assert "promote" not in grows, "a promotion makes no room"
+
+
+def test_the_screen_of_a_canary_tells_its_steps(config: Path) -> None:
+    walk = canary_walk(hold_at=4)
+    with fake_daemon(config, **walk.answers(), plan=plan()):
+        terminal = on_a_terminal(config, "deploy", "shop", "--strategy", "canary", "--yes")
+        for expected in ("monitoring at 10 %", "step 1 of 2", "monitoring at 100 %", "retaining"):
+            terminal.expect(expected)
+        walk.hold_at = None
+        terminal.expect("now runs v2")
+        terminal.close()
+
+
 def test_a_daemon_that_restarts_is_waited_for(config: Path) -> None:
     walk = good_walk(hold_at=2)
     with fake_daemon(config, **walk.answers()) as daemon:

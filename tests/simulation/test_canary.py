@@ -125,7 +125,7 @@ async def test_what_hits_both_sides_blames_nobody_and_holds() -> None:
         last = world.last()
         assert (last.phase, last.share) == (Phase.MONITORING, 10)
         reason = world.fleet.watchers["app"].reasons[last.id]
-        assert reason.startswith("holding at 10 %")
+        assert reason.startswith("holding: at 10 % (step 1 of 3): ")
         assert "both sides are affected" in reason
         assert "Let v2 (green) have 50 %" in reason
 
@@ -162,6 +162,7 @@ async def test_without_room_to_grow_it_holds_tells_and_goes_on_when_there_is_roo
         assert (last.phase, last.share) == (Phase.SWITCHING, 50)
         assert "2 GPUs needed, 0 of 6 free" in world.fleet.watchers["app"].reasons[last.id]
         assert last.attention == "green can't grow for its next share"
+        assert world.fleet.watchers["app"].reasons[last.id].startswith("holding: at 50 %, no 2 more replicas")
         world.runtime._total = Resources(gpus=8, cpus=64, memory_mb=2**20)
         assert (await on_step(world, 100)).attention == ""
 
@@ -200,6 +201,20 @@ async def test_promote_on_a_step_goes_to_the_next_share_at_once_and_only_to_that
         await world.clock.advance(20)
         last = world.last()
         assert (last.share, last.phase, last.accepted) == (50, Phase.MONITORING, False)
+
+
+async def test_a_step_that_a_person_let_go_on_needs_nobody_any_more() -> None:
+    async with World(SPEC) as world:
+        world.runtime._total = Resources(gpus=5, cpus=64, memory_mb=2**20)
+        await world.first_version()
+        await world.deploy(strategy="canary")
+        await world.until(Phase.MONITORING)
+        await world.clock.advance(100)
+        assert world.last().attention.startswith("monitoring can't tell")
+        await promote(world.fleet, r.ServiceRequest("app", "ada"))
+        await world.clock.advance(30, until=lambda: world.last().phase is Phase.SWITCHING)
+        await world.clock.advance(5)
+        assert (world.last().share, world.last().attention) == (10, "green can't grow for its next share")
 
 
 async def test_abort_on_a_step_says_that_a_rollback_is_meant() -> None:

@@ -75,6 +75,8 @@ def deployment_view(fleet: Fleet, deployment: Deployment) -> DeploymentView:
         rollback_command=f"bluegreen rollback {service}",
         logs=deployment.logs,
         exit_codes=deployment.exit_codes,
+        share=deployment.share,
+        steps=deployment.steps,
     )
 
 

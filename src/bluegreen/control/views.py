@@ -66,6 +66,18 @@ class DeploymentView:
     rollback_command: str
     logs: tuple[str, ...]
     exit_codes: tuple[str, ...]
+    share: int
+    steps: tuple[int, ...]
+
+    @property
+    def shares_traffic(self) -> bool:
+        """Whether both versions serve users now: a canary step."""
+        return 0 < self.share < 100
+
+    @property
+    def next_share(self) -> int:
+        """What the next step gives to the new version; 100 when there is none."""
+        return next((percent for percent in self.steps if percent > self.share), 100)
 
 
 @dataclass(frozen=True, slots=True)

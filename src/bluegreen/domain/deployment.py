@@ -96,6 +96,11 @@ class Deployment:
         return 0 < self.share < 100
 
     @property
+    def step_label(self) -> str:
+        """` at 10 % (step 1 of 3)`; empty without steps."""
+        return f" at {self.share} % (step {self.step_index + 1} of {len(self.steps)})" if len(self.steps) > 1 else ""
+
+    @property
     def last_step(self) -> bool:
         return self.step_index == len(self.steps) - 1
 
@@ -178,9 +183,9 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
         case e.GreenGrown():
             # How long the new replicas may take to become healthy is counted from here.
             green = replace(d.green, replicas=event.replicas) if d.green else None
-            return replace(d, green=green, phase_since=at)
+            return replace(d, green=green, phase_since=at, attention="")
         case e.StepPassed():
-            return replace(d, step_index=d.step_index + 1)
+            return replace(d, step_index=d.step_index + 1, attention="")
         case e.Verified() | e.ApprovalNeeded():
             return replace(d, verified=True)
         case e.MonitoringPassed():

@@ -133,7 +133,7 @@ def _grow(d: Deployment, green: Workload, spec: ServiceSpec, seen: Observation) 
     why = "; ".join(missing) or d.last_error[StartWorkload.name]
     retry: tuple[Action, ...] = () if missing else (start,)
     reason = (
-        f"holding at {d.share} %: no {more}: {why}. Free something and it goes on by itself; "
+        f"holding: at {d.share} %, no {more}: {why}. Free something and it goes on by itself; "
         f"or go back with: bluegreen rollback {d.service}"
     )
     return attention(d, "green can't grow for its next share", reason, (*sync, *retry))

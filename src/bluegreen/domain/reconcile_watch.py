@@ -68,9 +68,7 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
         return _passed(d, f"accepted by a person; {verdict.reason}", measurements)
     if verdict.answer is Answer.FAIL:
         return breach(d, spec, seen, verdict.reason, "the new version fails", sync, measurements)
-    judged = d.green.label if d.green else "the new version"
-    if d.shares_traffic:
-        judged = f"{judged} at {d.share} %"
+    judged = (d.green.label if d.green else "the new version") + d.step_label
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:
         return Plan(f"watching {judged} for {remaining:.0f} s more: {verdict.reason}", actions=sync)
@@ -99,7 +97,7 @@ def _undecided(
     judged = d.green.label if d.green else "the new version"
     accept = f"Accept {judged}" if d.last_step else f"Let {judged} have {d.steps[d.step_index + 1]} %"
     holding = (
-        f"holding{f' at {d.share} %' if d.shares_traffic else ''}: {reason}. "
+        f"holding:{f'{d.step_label}:' if d.shares_traffic else ''} {reason}. "
         f"{accept} with: bluegreen promote {d.service}; "
         f"or go back with: bluegreen rollback {d.service}"
     )

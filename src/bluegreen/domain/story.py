@@ -141,7 +141,9 @@ def headline(story: Story) -> str:
             untouched = f"{old} was never touched and goes on." if old else "There was no version before."
             return f"{new} {verb} before it got any traffic: {d.cause}. {untouched}"
         case Phase.MONITORING:
-            return f"{new} has {d.percent} % of the traffic and is being watched."
+            return f"{new} has {d.share} % of the traffic and is being watched."
+        case Phase.SWITCHING if d.switched:
+            return f"{new} has {d.share} % of the traffic and is about to have {d.percent} %."
     return f"{new} is not yet in service (phase {d.phase.replace('_', ' ')}). {kept}."
 
 

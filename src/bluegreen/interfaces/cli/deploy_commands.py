@@ -84,9 +84,9 @@ def deploy(
     """Deploy a version of a service beside the one that runs, prove it, and move all traffic to it.
 
     On a terminal it shows the plan and asks first. It returns when real traffic on the new version was watched
-    long enough (`--wait monitored`), when the traffic has moved (`switched`), or when the old version is gone
-    (`completed`). Ctrl-C leaves: the deployment goes on in the daemon. With `--json` it prints the deployment at the
-    end and nothing before.
+    long enough (`--wait monitored`), when all of the traffic has moved (`switched`; a canary's first steps are not
+    enough), or when the old version is gone (`completed`). Ctrl-C leaves: the deployment goes on in the daemon. With
+    `--json` it prints the deployment at the end and nothing before.
     """
     if detach and wait is not None:
         raise UsageError("--detach returns at once, so --wait has no meaning with it", hint="Leave one of them out")

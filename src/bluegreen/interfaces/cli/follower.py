@@ -44,6 +44,8 @@ class Progress:
         view = self.deployment
         if view.phase == Phase.MONITORING:
             return view.reason.startswith("holding:") or bool(view.attention)
+        if view.phase == Phase.SWITCHING:
+            return view.shares_traffic and bool(view.attention)
         return view.phase == Phase.AWAITING_APPROVAL
 
 
@@ -137,4 +139,6 @@ class Follower:
 def _reached(view: v.DeploymentView, wait: str) -> bool:
     # After the switch only success leads to cleaning_up: everything else ends in rolling_back.
     cleaning_up_after_success = view.phase == Phase.CLEANING_UP and view.switched_at is not None and not view.cause
+    if view.shares_traffic:  # The first users of a canary are not the moment that anybody waits for.
+        return False
     return view.phase in REACHED[wait] or (cleaning_up_after_success and wait != "completed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -87,13 +88,13 @@ class LiveScreen:
         if spans:
             reason = "" if progress.finished else progress.deployment.reason
             self._row(rows, spans[-1], done=progress.finished, reason=reason)
-        for phase in _still_to_come(spans):
-            rows.add_row(Text("○", style="dim"), Text(phase.replace("_", " "), style="dim"), "", "")
+        for name in _still_to_come(spans, progress.deployment.steps):
+            rows.add_row(Text("○", style="dim"), Text(name, style="dim"), "", "")
         return rows
 
     def _row(self, rows: Table, span: PhaseSpan, *, done: bool, reason: str) -> None:
         bad = span.phase in BAD_PHASES
-        name = Text(span.phase.replace("_", " "), style="red bold" if bad else ("" if done else "bold"))
+        name = Text(_name(span.phase, span.share), style="red bold" if bad else ("" if done else "bold"))
         mark: RenderableType = self._spinner
         if done:
             mark = Text("✗", style="red") if bad else Text("✓", style="green")
@@ -102,11 +103,21 @@ class LiveScreen:
         rows.add_row(mark, name, took, Text(printable(reason)))
 
 
-def _still_to_come(spans: list[PhaseSpan]) -> list[Phase]:
-    """The rest of the way, as long as it goes well."""
+def _name(phase: str, share: int | None = None) -> str:
+    return phase.replace("_", " ") + ("" if share is None else f" at {share} %")
+
+
+def _still_to_come(spans: list[PhaseSpan], steps: Sequence[int]) -> list[str]:
+    """The rest of the way, as long as it goes well; of a canary each share that is still to come."""
     now = spans[-1].phase if spans else Phase.PREFLIGHT
     if now == Phase.AWAITING_APPROVAL:
         now = Phase.VERIFYING
     if now not in GOOD_WAY:
         return []
-    return list(GOOD_WAY[GOOD_WAY.index(Phase(now)) + (1 if spans else 0) :])
+    rest = list(GOOD_WAY[GOOD_WAY.index(Phase(now)) + (1 if spans else 0) :])
+    if len(steps) < 2:
+        return [_name(phase) for phase in rest]
+    had = max((span.share for span in spans if span.share is not None), default=0)
+    shares = [_name(Phase.MONITORING, percent) for percent in steps if percent > had]
+    before = [_name(phase) for phase in rest if phase not in (Phase.MONITORING, Phase.RETAINING)]
+    return [*before, *shares, *([_name(Phase.RETAINING)] if Phase.RETAINING in rest else [])]

@@ -76,8 +76,11 @@ def hold_notice(view: v.DeploymentView, config_path: Path) -> str:
         abort = command_line(f"abort {view.service}", config_path)
         return f"WAITING FOR YOU: let green have the traffic: {promote}   or end it: {abort}"
     back = command_line(f"rollback {view.service}", config_path)
+    if view.phase == Phase.SWITCHING:
+        return f"HOLDING: {printable(view.attention)}. It goes on by itself when it can   or go back: {back}"
     why = view.attention or "monitoring can't tell whether the new version is good, so nothing goes on by itself"
-    return f"HOLDING: {printable(why)}. Accept green: {promote}   or go back: {back}"
+    accept = f"Let green have {view.next_share} %" if view.shares_traffic else "Accept green"
+    return f"HOLDING: {printable(why)}. {accept}: {promote}   or go back: {back}"
 
 
 def traffic_text(service: v.ServiceView | None) -> str:

@@ -121,6 +121,8 @@ class PhaseSpan:
     phase: str
     began_at: float
     ended_at: float | None = None
+    share: int | None = None
+    """Of a canary: the new version's part of the traffic in percent, while it was watched."""
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class Timeline:
     """The phases of one deployment, found by the same table that the daemon goes by."""
 
     spans: list[PhaseSpan] = field(default_factory=list)
+    in_steps: bool = False
 
     @property
     def phase(self) -> str:
@@ -136,6 +139,7 @@ class Timeline:
     def add(self, event: EventView) -> None:
         if not self.spans:
             self.spans.append(PhaseSpan(str(Phase.PREFLIGHT), event.at))
+            self.in_steps = len(event.data.get("steps", ())) > 1
             return
         try:
             target = TRANSITIONS.get((Phase(self.phase), event.kind))
@@ -143,4 +147,5 @@ class Timeline:
             return
         if target is not None and target != self.phase:
             self.spans[-1].ended_at = event.at
-            self.spans.append(PhaseSpan(str(target), event.at))
+            share = event.data["targets"][-1]["weight"] if self.in_steps and target == Phase.MONITORING else None
+            self.spans.append(PhaseSpan(str(target), event.at, share=share))
