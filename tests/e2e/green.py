@@ -1,7 +1,8 @@
 """A service that misbehaves on demand: `green.py VERSION PORT DIRECTORY`.
 
 The version names the misbehaviour (see BEHAVIOURS); every other one behaves. Files in DIRECTORY steer all of them
-while they run: `hold-VERSION` keeps it unhealthy, `die-VERSION` makes it end with exit code 3.
+while they run: `hold-VERSION` keeps it unhealthy, `die-VERSION` makes it end with exit code 3, `fail-VERSION` answers
+users with 500, and `fail-all` does so whatever the version.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class Green:
             return Response(content_type="text/event-stream", stream=self._tokens(tokens, delay / 1000))
         if request.path == "/smoke":
             return self._smoke()
-        return self._json(200)
+        return self._json(500 if self._fails() else 200)
+
+    def _fails(self) -> bool:
+        return any((self.directory / f"fail-{name}").exists() for name in (self.version, "all"))
 
     def _health(self) -> Response:
         self.checks += 1
