@@ -189,8 +189,9 @@ def calm_move(world: World, spec: ServiceSpec = SPEC) -> World:
     return moved
 
 
-def moves(world: World, spec: ServiceSpec = SPEC) -> Iterator[World]:
-    """Every state that can follow."""
+def moves(world: World, spec: ServiceSpec = SPEC, *, hard: bool = False) -> Iterator[World]:
+    """Every state that can follow. `hard`: traffic and health stay as they are; what fails, is interrupted by a crash,
+    is commanded or dies is all that disturbs."""
     if world.deployment.phase.terminal:
         return
     yield calm_move(world, spec)
@@ -207,7 +208,9 @@ def moves(world: World, spec: ServiceSpec = SPEC) -> Iterator[World]:
     for action in plan.actions:
         yield from _interrupted(poorer, action)
     yield from _crossed_by_people(poorer)
-    yield from _crossed_by_the_world(poorer)
+    yield from _deaths(poorer)
+    if not hard:
+        yield from _crossed_by_the_world(poorer)
 
 
 def _interrupted(world: World, action: Action) -> Iterator[World]:
@@ -240,9 +243,14 @@ def _crossed_by_the_world(world: World) -> Iterator[World]:
     if world.green_runs:
         yield replace(world, green_health=Health.UNHEALTHY)
         yield replace(world, green_health=Health.UNKNOWN)
-        yield replace(world, green_runs=False)
     if world.blue_runs:
         yield replace(world, blue_health=Health.UNHEALTHY)
+
+
+def _deaths(world: World) -> Iterator[World]:
+    if world.green_runs:
+        yield replace(world, green_runs=False)
+    if world.blue_runs:
         yield replace(world, blue_runs=False)
 
 

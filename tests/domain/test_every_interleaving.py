@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -63,12 +64,12 @@ def check(before: World, after: World, spec: ServiceSpec) -> None:
         assert enough or e.Promoted.kind in before.deployment.seen, "green is too small for its share"
 
 
-def explore(start: World, spec: ServiceSpec) -> list[World]:
+def explore(start: World, spec: ServiceSpec, *, hard: bool = False) -> list[World]:
     """Every reachable world, each once. Worlds hold mappings, so their text stands for them."""
     seen, queue, reached = {repr(start)}, deque([start]), [start]
     while queue:
         world = queue.popleft()
-        for after in moves(world, spec):
+        for after in moves(world, spec, hard=hard):
             check(world, after, spec)
             name = repr(after)
             if name not in seen:
@@ -93,15 +94,36 @@ def test_no_interleaving_breaks_an_invariant_and_every_walk_ends(
     if spec.policy.auto_promote:
         expected -= {Phase.AWAITING_APPROVAL}
     assert phases == expected
+    assert_all_end(reached, spec)
+
+
+@pytest.mark.parametrize("traffic", ["good", "bad"])
+def test_no_two_failures_crashes_commands_or_deaths_in_a_row_break_a_canary(traffic: str) -> None:
+    start = replace(first(budget=2, spec=CANARY, canary=True), traffic=traffic)
+    reached = explore(start, CANARY, hard=True)
+    assert any(world.deployment.step_index == 1 and world.budget == 0 for world in reached)
+    assert_all_end(reached, CANARY)
+
+
+def assert_all_end(reached: Iterable[World], spec: ServiceSpec) -> None:
+    known: set[str] = set()
     for world in reached:
-        assert_ends(world, spec)
+        assert_ends(world, spec, known)
 
 
-def assert_ends(world: World, spec: ServiceSpec) -> None:
-    """Liveness: once the world is kind again (or a person answers), the deployment ends and nothing leaks."""
+def assert_ends(world: World, spec: ServiceSpec, known: set[str] | None = None) -> None:
+    """Liveness: once the world is kind again (or a person answers), the deployment ends and nothing leaks. `known` are
+    worlds that were seen to end."""
     world = replace(world, traffic="good" if world.traffic != "bad" else "bad")
+    known = set() if known is None else known
+    passed: set[str] = set()
     for _ in range(200):
         d = world.deployment
+        name = repr(world)
+        if name in known:
+            known |= passed
+            return
+        passed.add(name)
         if d.phase.terminal:
             break
         after = calm_move(world, spec)
@@ -117,6 +139,7 @@ def assert_ends(world: World, spec: ServiceSpec) -> None:
         assert active is not None
         assert running <= {active.color}, f"{d.phase}: {running} still run"
         assert world.route.targets == route_of(active)
+    known |= passed
 
 
 def _a_person_answers(world: World) -> World:
