@@ -335,3 +335,11 @@ def test_an_answer_without_an_explanation_names_the_log(config: Path) -> None:
     with fake_daemon(config, services=BluegreenError("it broke", hint="daemon.log")):
         result = bluegreen(config, "services")
     assert (result.returncode, result.stderr) == (1, "error: it broke\ndaemon.log\n")
+
+
+def test_a_deployment_under_way_says_what_it_waits_for_and_the_history_which_share_it_has(config: Path) -> None:
+    reason = "watching v2 (green) at 10 % (step 1 of 3) for 5 s more"
+    view = deployment(phase="monitoring", share=10, steps=(10, 50, 100), reason=reason)
+    with fake_daemon(config, deployment=view, history=v.HistoryView("shop", (view,))):
+        assert reason in bluegreen(config, "deployment", "shop-abc234").stdout
+        assert "monitoring at 10 %" in bluegreen(config, "history", "shop").stdout

@@ -16,6 +16,7 @@ from bluegreen.control.report_views import ReportView
 from bluegreen.domain.access import Scope
 from bluegreen.domain.deployment import Phase
 from bluegreen.domain.errors import Forbidden, UnknownName, UsageError
+from bluegreen.domain.service import Canary
 from bluegreen.interfaces.cli.decoding import decode
 from bluegreen.interfaces.report.html_page import html_page
 from bluegreen.interfaces.report.markdown import markdown
@@ -86,6 +87,24 @@ async def test_a_version_that_stayed() -> None:
         page, text = written(view)
         assert "Completed" in page and "v2 replaced v1" in text
         assert {"switch"} == {move.kind for move in view.moves}
+
+
+async def test_a_canary_tells_the_share_of_each_step_and_what_a_promotion_does() -> None:
+    async with measured(canary=Canary(steps=(10, 100), observe_seconds=30)) as world:
+        await world.first_version()
+        await world.deploy(strategy="canary")
+        await world.until(Phase.MONITORING)
+        view = await told(world)
+        assert view.headline == "v2 has 10 % of the traffic and is being watched."
+        assert (view.deployment.share, view.deployment.steps) == (10, (10, 100))
+        assert "go on to 100 % of the traffic" in view.next[1].why
+        for text in written(view):
+            assert "monitoring at 10 %" in text
+        world.serve_both()
+        await world.clock.advance(300, until=lambda: world.last().share == 100)
+        for text in written(await told(world)):
+            assert "monitoring at 10 %" in text
+            assert "monitoring at 100 %" in text
 
 
 async def test_a_version_that_failed_before_the_switch() -> None:

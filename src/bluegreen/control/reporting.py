@@ -203,9 +203,11 @@ def _next(d: Deployment) -> list[rv.NextCommandView]:
                 (f"bluegreen approve {service}", "let it have the traffic"),
                 (f"bluegreen abort {service}", "stop it; nothing was touched"),
             ]
-        case Phase.MONITORING | Phase.RETAINING if d.can_roll_back:
+        case Phase.SWITCHING | Phase.MONITORING | Phase.RETAINING if d.switched and d.can_roll_back:
             back = (f"bluegreen rollback {service}", f"all traffic to {old} again, at once")
             accept = (f"bluegreen promote {service}", "accept it as it is, when it waits for a person")
+            if not d.last_step:
+                accept = (accept[0], f"end this step, and go on to {d.steps[d.step_index + 1]} % of the traffic")
             commands = [back, *([accept] if d.phase is Phase.MONITORING else [])]
         case Phase.COMPLETED if old:
             commands = [(f"bluegreen rollback {service}", f"starts {old} again, and switches when it is healthy")]

@@ -16,7 +16,16 @@ from bluegreen.domain.errors import DaemonUnreachable
 from bluegreen.interfaces.cli import options as o
 from bluegreen.interfaces.cli.client import DaemonClient
 from bluegreen.interfaces.cli.decoding import decode
-from bluegreen.interfaces.cli.output import can_redraw, clock_time, console, note, print_json, print_json_line, styled
+from bluegreen.interfaces.cli.output import (
+    can_redraw,
+    clock_time,
+    console,
+    note,
+    print_json,
+    print_json_line,
+    printable,
+    styled,
+)
 from bluegreen.interfaces.cli.patience import patiently
 from bluegreen.interfaces.cli.sentences import sentence
 from bluegreen.interfaces.cli.summary import report
@@ -148,7 +157,8 @@ def _show(raw: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print_json(raw)
     else:
-        print("\n".join([styled(f"{view.id}  {view.image}  {view.phase}", "bold"), *report(view)]))
+        now = [f"  {printable(view.reason)}"] if view.ended_at is None else []
+        print("\n".join([styled(f"{view.id}  {view.image}  {view.phase}", "bold"), *now, *report(view)]))
     return 1 if view.phase in (Phase.ROLLED_BACK, Phase.FAILED, Phase.ABORTED) else 0
 
 

@@ -142,7 +142,7 @@ def history_table(view: v.HistoryView) -> Table:
             Text(past.id),
             Text(printable(past.version)),
             Text(printable(before)),
-            phase_text(past.phase),
+            phase_text(past.phase).append(f" at {past.share} %" if past.shares_traffic else ""),
             Text(clock_time(past.requested_at)),
             Text(duration(took)),
             Text(milliseconds(past.switch_milliseconds)),

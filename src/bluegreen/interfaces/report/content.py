@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from bluegreen.control.report_views import ReportDecisionView, ReportMoveView, ReportSeriesView, ReportView
+from bluegreen.control.report_views import (
+    ReportDecisionView,
+    ReportMoveView,
+    ReportPhaseView,
+    ReportSeriesView,
+    ReportView,
+)
+from bluegreen.domain.deployment import Phase
 from bluegreen.interfaces.cli.output import duration, milliseconds, plural
 from bluegreen.interfaces.cli.sentences import ROUTINE, sentence
 
@@ -218,13 +225,21 @@ def record_table(view: ReportView) -> Table:
 def phase_table(view: ReportView, clock: Clock) -> Table:
     rows = tuple(
         (
-            phase.phase.replace("_", " "),
+            phase.phase.replace("_", " ") + _share_of(view, phase),
             clock.exact(phase.began_at),
             duration(phase.seconds) + ("" if phase.ended_at is not None else " so far"),
         )
         for phase in view.phases
     )
     return Table(("Phase", "From", "For"), rows, frozenset({"From", "For"}))
+
+
+def _share_of(view: ReportView, phase: ReportPhaseView) -> str:
+    """What the new version of a canary had while it was watched."""
+    if len(view.deployment.steps) < 2 or phase.phase != Phase.MONITORING:
+        return ""
+    percent = max((move.percent for move in view.moves if move.at <= phase.began_at), default=0)
+    return f" at {percent} %"
 
 
 def event_table(view: ReportView, clock: Clock, *, routine: bool) -> Table:
