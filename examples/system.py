@@ -119,6 +119,19 @@ class System:
             raise OperationFailed(result["error"])
         return result
 
+    def get(self, path: str, *, timeout_seconds: float = 30.0) -> str:
+        """What the daemon answers to a GET over its socket."""
+        connection = _UnixConnection(self.socket_path, timeout_seconds)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise AssertionError(f"GET {path}: {answer.status}\n{text}")
+        return text
+
     def status(self, service: str = "inference-model") -> Any:
         return self.call("status", service=service)["services"][0]
 

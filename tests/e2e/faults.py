@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 from examples.system import TERMINAL, System, until
-from examples.traffic import SteadyTraffic, TrafficReport
+from examples.traffic import SteadyTraffic, TrafficReport, is_success
 
 from bluegreen.domain.deployment import Deployment, replay
 from bluegreen.stores.sqlite import SqliteEventStore
@@ -172,8 +172,21 @@ def stopped(process: psutil.Process) -> Iterator[None]:
 class Traffic:
     """`report` is there after the end of the `with` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: SteadyTraffic) -> None:
+        self.load = load
         self.report: TrafficReport
+
+    def wait_for(self, requests: int) -> None:
+        """Until so many more have been answered."""
+        wanted = self.load.report().sent + requests
+        until(lambda: self.load.report().sent >= wanted, f"{requests} requests", timeout_seconds=60.0)
+
+    def assert_only_bad_answers_of(self, version: str) -> None:
+        """Whatever failed, this version answered with 500 itself."""
+        report = self.report
+        answers = zip(report.statuses, report.versions, strict=True)
+        bad = {(status, report.version_names[name]) for status, name in answers if not is_success(status)}
+        assert bad <= {(500, version)}, (bad, report.failures)
 
     def assert_no_request_failed(self) -> None:
         assert self.report.sent > 0
@@ -181,13 +194,13 @@ class Traffic:
 
 
 @contextlib.contextmanager
-def steady_traffic(system: System, *, rate_per_second: float = 60.0) -> Iterator[Traffic]:
+def steady_traffic(system: System, *, rate_per_second: float = 60.0, path: str = "/") -> Iterator[Traffic]:
     """Requests from a thread of its own all the time."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    load = SteadyTraffic("127.0.0.1", system.port, "/", concurrency=4, rate_per_second=rate_per_second)
-    traffic = Traffic()
+    load = SteadyTraffic("127.0.0.1", system.port, path, concurrency=4, rate_per_second=rate_per_second)
+    traffic = Traffic(load)
     asyncio.run_coroutine_threadsafe(load.start(), loop).result()
     try:
         yield traffic

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +22,7 @@ from http_server import Request, Response, serve
 
 LEAKED = "left-behind-by-green"
 WATCH_SECONDS = 0.02
+SLOW_SECONDS = 0.4
 # Ignores SIGTERM, belongs to nobody's process group, and has an environment of its own.
 LEAK = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)  # {LEAKED}"
 
@@ -30,6 +32,8 @@ class Green:
         self.version = version
         self.directory = directory
         self.checks = 0
+        self.requests = 0
+        self.fails_every, self.slow_every = _number(version, "fails"), _number(version, "slow")
 
     def answer(self, request: Request) -> Response:
         if request.path == "/health":
@@ -40,7 +44,13 @@ class Green:
             return Response(content_type="text/event-stream", stream=self._tokens(tokens, delay / 1000))
         if request.path == "/smoke":
             return self._smoke()
-        return self._json(500 if self._fails() else 200)
+        self.requests += 1
+        bad = self.fails_every and self.requests % self.fails_every == 0
+        bad = bad or (self.version == "payless" and request.path == "/pay")
+        response = self._json(500 if bad or self._fails() else 200)
+        if self.slow_every and self.requests % self.slow_every == 0:
+            response.delay_seconds = SLOW_SECONDS
+        return response
 
     def _fails(self) -> bool:
         return any((self.directory / f"fail-{name}").exists() for name in (self.version, "all"))
@@ -67,6 +77,12 @@ class Green:
         yield b"data: [DONE]\n\n"
 
 
+def _number(version: str, word: str) -> int:
+    """20 in `fails-20` and `fails-20-again`; 0 in other versions."""
+    found = re.match(rf"{word}-(\d+)", version)
+    return int(found[1]) if found else 0
+
+
 async def die_when_told(file: Path) -> None:
     while not file.exists():
         await asyncio.sleep(WATCH_SECONDS)
@@ -84,7 +100,8 @@ def dies_at_once() -> Awaitable[None]:
 
 
 BEHAVIOURS: dict[str, Callable[[], Awaitable[None]]] = {"deaf": never_listen, "stillborn": dies_at_once}
-"""Beside these: sick, flapping, smokes (its smoke test answers 500), hangs (never answers it), leaks."""
+"""Beside these: sick, flapping, smokes (its smoke test answers 500), hangs (never answers it), leaks; fails-N (every
+N-th answer is 500), slow-N (every N-th takes SLOW_SECONDS), payless (fails at /pay alone)."""
 
 
 async def main(version: str, port: int, directory: Path) -> None:
