@@ -142,7 +142,7 @@ class Observer:
             elapsed_seconds=self._clock.monotonic() - began,
             # Counters read before the phase began say nothing about it: a drain must not end on them.
             traffic=self._view.traffic(self.service, since=began),
-            watch=self._watches.look(deployment, spec.policy, began=began),
+            watch=self._watches.look(deployment, spec.policy, began=began, now=self._clock.monotonic()),
             analyses=self._analyses.look(deployment, spec),
             baseline=self._baseline(deployment),
             running=running,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bluegreen.control.router_view import RouterView
 from bluegreen.domain.deployment import Deployment, Phase
@@ -29,9 +29,10 @@ class WatchKeeper:
         self._view = view
         self._kept: dict[str, _Kept] = {}
 
-    def look(self, deployment: Deployment, policy: Policy, *, began: float) -> Watch | None:
-        """The watch with the newest reading in it; None when the counters were not read since `began` (monotonic), the
-        beginning of this phase, or when nothing is to be watched. A canary is watched between its steps too."""
+    def look(self, deployment: Deployment, policy: Policy, *, began: float, now: float) -> Watch | None:
+        """The watch with the newest reading in it, however old that is; None when the counters were not read since
+        `began` (monotonic), the beginning of this phase, or when nothing is to be watched. A canary is watched between
+        its steps too."""
         between_steps = deployment.phase is Phase.SWITCHING and deployment.switched
         if (deployment.phase is not Phase.MONITORING and not between_steps) or deployment.green is None:
             return None
@@ -57,7 +58,7 @@ class WatchKeeper:
                 traffic.get(deployment.blue.color) if deployment.blue else None,
                 concurrent=deployment.shares_traffic,
             )
-        return kept.watch
+        return replace(kept.watch, unread_seconds=max(0.0, now - read_at))
 
     def forget(self, deployment: Deployment) -> None:
         self._kept.pop(deployment.id, None)

@@ -19,6 +19,9 @@ class Answer(StrEnum):
 
 
 WORST_FIRST = (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS)
+UNREAD_SECONDS = 5.0
+"""Older counters than this, and than some looks, say nothing about now."""
+UNREAD_LOOKS = 3
 SUSPICION = 0.5
 """A version against which this share of the evidence for a rollback stands is not passed yet."""
 
@@ -118,6 +121,10 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
         return verdict(Answer.FAIL, told)
     if evidence >= needed_evidence:
         return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence)}")
+    if watch.unread_seconds > max(UNREAD_SECONDS, UNREAD_LOOKS * policy.poll_seconds):
+        # It was well then. What happens now nobody knows, and that never passes.
+        unread = f"the router's counters can't be read for {watch.unread_seconds:.0f} s"
+        return verdict(Answer.INCONCLUSIVE, f"{unread}; until then {told}")
     missing = policy.min_requests - min(test.mine.requests, watch.requests_in_step)
     if missing > 0 or share is None:
         missing = max(1, missing)

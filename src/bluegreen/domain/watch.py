@@ -110,6 +110,8 @@ class Watch:
     """Requests to green before the step that is being watched."""
     mixed: bool = False
     """The next reading has requests of this step and of the one before."""
+    unread_seconds: float = 0.0
+    """How long ago the counters were read last."""
 
     @property
     def requests_in_step(self) -> int:
