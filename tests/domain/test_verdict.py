@@ -92,6 +92,15 @@ def test_it_says_how_many_requests_are_missing_and_how_long_that_takes() -> None
     assert verdict.needed_requests == 15
 
 
+def test_counters_that_are_not_read_any_more_pass_nothing_and_excuse_nothing() -> None:
+    good, bad = watched(SlotTraffic(1_000, 0)), watched(SlotTraffic(1_000, 100))
+    verdict = judge_errors(replace(good, unread_seconds=20.0), POLICY)
+    assert (verdict.answer, verdict.needed_requests) == (Answer.INCONCLUSIVE, None)
+    assert verdict.reason.startswith("the router's counters can't be read for 20 s; until then 0 of 1000 requests")
+    assert judge_errors(replace(good, unread_seconds=0.5), POLICY).answer is Answer.PASS
+    assert judge_errors(replace(bad, unread_seconds=20.0), POLICY).answer is Answer.FAIL
+
+
 def test_no_error_is_allowed_when_none_is() -> None:
     policy = replace(POLICY, max_error_rate=0.0)
     assert judge_errors(watched(SlotTraffic(1000, 1), policy=policy), policy).answer is Answer.FAIL
@@ -106,6 +115,39 @@ def test_a_service_that_failed_as_much_before_is_not_rolled_back_for_it() -> Non
     worse = judge_errors(watched(SlotTraffic(2_000, 400), baseline=baseline), POLICY)
     assert worse.answer is Answer.FAIL
     assert "the old version 5.00% before" in worse.reason
+
+
+@pytest.mark.parametrize(
+    ("blue", "green", "answer"),
+    [
+        # One of twenty may have been luck: it saves green from blame, and lets nothing pass that is not well itself.
+        ((20, 1), (300, 40), Answer.INCONCLUSIVE),
+        ((20, 1), (300, 2), Answer.PASS),
+        ((20, 1), (300, 200), Answer.FAIL),
+        ((2_000, 100), (300, 18), Answer.PASS),
+        ((2_000, 100), (10_000, 620), Answer.INCONCLUSIVE),
+        # Where most requests fail, nothing says that green works.
+        ((1_000, 1_000), (1_000, 1_000), Answer.INCONCLUSIVE),
+        ((1_000, 1_000), (1_000, 5), Answer.PASS),
+    ],
+)
+def test_what_blue_surely_failed_lets_green_pass_and_what_it_may_have_failed_does_not(
+    blue: tuple[int, int], green: tuple[int, int], answer: Answer
+) -> None:
+    watch = watched(SlotTraffic(*green), baseline=Baseline((Window("the last minute", *blue),)))
+    verdict = judge_errors(watch, POLICY)
+    assert verdict.answer is answer, verdict.reason
+
+
+def test_a_canary_is_held_against_blue_beside_it_not_against_its_record() -> None:
+    watch = Watch(yardstick(POLICY, Baseline((Window("the last minute", 20, 1),)), concurrent=True))
+    watch = watch.after(0.0, SlotTraffic(), SlotTraffic(), concurrent=True)
+    worse = watch.after(1.0, SlotTraffic(300, 40), SlotTraffic(300, 1), concurrent=True)
+    assert judge_errors(worse, POLICY).answer is Answer.FAIL
+    as_ever = Watch(yardstick(POLICY, Baseline((Window("the last minute", 4_000, 200),)), concurrent=True))
+    as_ever = as_ever.after(0.0, SlotTraffic(), SlotTraffic(), concurrent=True)
+    both = as_ever.after(1.0, SlotTraffic(300, 15), SlotTraffic(300, 15), concurrent=True)
+    assert judge_errors(both, POLICY).answer is Answer.PASS
 
 
 def test_a_record_of_few_requests_allows_nothing() -> None:

@@ -270,6 +270,41 @@ async def test_of_one_request_a_minute_three_that_fail_are_enough() -> None:
         await world.until(Phase.ROLLED_BACK, seconds=5.0)
 
 
+# -- what is not green's fault ----------------------------------------------------------------------------------------
+
+
+@STRATEGIES
+async def test_when_everything_fails_on_both_sides_nobody_is_blamed_and_nothing_is_promoted(strategy: str) -> None:
+    """Not one good answer says that green works; a person is told."""
+    async with World(SPEC) as world:
+        await watched(world, strategy, blue_errors=1.0)
+        await flow(world, 3 * WATCHED_SECONDS, errors=1.0, blue_errors=1.0)
+        last = world.last()
+        assert (last.phase, last.step_index) == (Phase.MONITORING, 0)
+        assert reason(world).startswith("holding")
+        assert last.attention
+        await promote(world.fleet, r.ServiceRequest("app", "ada"))
+        assert await world.clock.advance(5.0, until=gone_on(world))
+
+
+@STRATEGIES
+async def test_a_stray_error_of_a_quiet_old_version_excuses_no_bad_one(strategy: str) -> None:
+    """1 of 30 in the last minute may with very much luck have been one of 28 %."""
+    async with World(SPEC) as world:
+        world.fleet.metrics.start()
+        await world.first_version()
+        for second in range(60):
+            world.serve_both(requests=second % 2, errors=1.0 if second == 31 else 0.0)
+            await world.clock.advance(1.0)
+        await world.deploy(strategy=strategy)
+        await world.until(Phase.MONITORING)
+        assert world.last().baseline is not None
+        done = phase_is(world, Phase.RETAINING, Phase.SWITCHING, Phase.ROLLED_BACK)
+        await flow(world, 2 * WATCHED_SECONDS, per_second=10, errors=0.1, until=done)
+        # Beside the old one it is seen to be worse; alone after it nobody can tell for sure, and a person is asked.
+        assert world.last().phase is {"canary": Phase.ROLLED_BACK, "blue-green": Phase.MONITORING}[strategy]
+
+
 # -- a source of the user's that does not tell ------------------------------------------------------------------------
 
 

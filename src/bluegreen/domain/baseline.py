@@ -9,10 +9,12 @@ from bluegreen.domain.collecting import counts
 from bluegreen.domain.columns import LATENCY
 from bluegreen.domain.latency import edge_at_least, quantile, slower_than
 from bluegreen.domain.sample import Sample
-from bluegreen.domain.sequential import Counted, upper_share
+from bluegreen.domain.sequential import Counted, surely_more, upper_share
 
 RECORD_DOUBT = 0.001
 """A window's share is taken at its upper end: it was really higher with this probability at most."""
+EXCUSE_DOUBT = 0.05
+"""What blue failed beyond what is allowed excuses green only if it was luck with this probability at most."""
 RECORD_COLUMNS = ("seconds", "requests", "errors", *LATENCY)
 """What a record is made of."""
 
@@ -55,6 +57,23 @@ class Baseline:
             if window.requests >= minimum and window.errors > allowed * window.requests
         ]
         return max([allowed, *shares])
+
+    def excused_errors(self, allowed: float, minimum: int) -> float:
+        """What share of failed requests is no reason to keep green from passing: what is allowed, or what blue had in a
+        window that shows beyond luck that it was more. `error_limit` gives green the benefit of every doubt, as who
+        blames must; one error among twenty requests would let half of them fail."""
+        return max(
+            [
+                allowed,
+                *(
+                    window.errors / window.requests
+                    for window in self.windows
+                    if window.requests >= minimum
+                    and window.errors > allowed * window.requests
+                    and surely_more(Counted(window.requests, window.errors), allowed, EXCUSE_DOUBT)
+                ),
+            ]
+        )
 
     def slow_limit(self, share: float, increase: float, minimum: int) -> tuple[float, float] | None:
         """(milliseconds, share): green is slower than blue when more than this share of its requests take longer.

@@ -138,6 +138,13 @@ def requests_needed(share: float, limit: float, probability: float) -> float:
     return bound(probability) / told if told > 0.0 else math.inf
 
 
+def surely_more(counted: Counted, share: float, probability: float) -> bool:
+    """Whether more of them are events than would come by luck with this probability if each were one with `share`
+    (Chernoff bound, for one look)."""
+    observed = counted.share or 0.0
+    return observed > share and counted.requests * divergence(min(1.0, observed), share) >= bound(probability)
+
+
 def upper_share(counted: Counted, probability: float) -> float:
     """The largest share that is still plausible (Chernoff bound): the true one is above it with `probability` at most.
     1 without requests."""

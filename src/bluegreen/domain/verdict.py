@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bluegreen.domain.sequential import Counted, bound, divergence
+from bluegreen.domain.sequential import Counted, bound, divergence, surely_more
 from bluegreen.domain.service import Policy
 from bluegreen.domain.watch import Test, Watch
 
@@ -19,6 +19,10 @@ class Answer(StrEnum):
 
 
 WORST_FIRST = (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS)
+HOPELESS_SHARE = 0.5
+"""A version of whose requests so many fail does not pass for the reason that the old one was as bad."""
+LUCK = 0.05
+"""More errors than blue's record shows may be luck with this probability at least."""
 UNREAD_SECONDS = 5.0
 """Older counters than this, and than some looks, say nothing about now."""
 UNREAD_LOOKS = 3
@@ -64,8 +68,12 @@ def judge_errors(watch: Watch | None, policy: Policy, whose: str = "the new vers
     if watch is None:
         return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet", "errors")
     by = watch.yardstick
+    limit = by.error_limit_at(concurrent=watch.concurrent)
+    accepted = limit if by.allowed_errors is None else by.allowed_errors
+    excused = limit if by.excused_errors is None else by.excused_errors
     broken = f", {watch.seen.truncated} of them by breaking off in the middle" if watch.seen.truncated else ""
-    question = _Question("errors", f"failed{broken}", whose, by.error_limit, by.probability, by.blue_error_share)
+    what = f"failed{broken}"
+    question = _Question("errors", what, whose, limit, by.probability, by.blue_error_share, accepted, excused)
     return _judged(question, watch.errors, watch, policy)
 
 
@@ -76,7 +84,8 @@ def judge_latency(watch: Watch | None, policy: Policy, whose: str = "the new ver
     by = watch.yardstick
     limit = by.slow_milliseconds
     assert limit is not None, "checked above"
-    question = _Question("latency", f"took longer than {limit:g} ms", whose, by.slow_limit, by.probability, None)
+    what, share = f"took longer than {limit:g} ms", by.slow_limit
+    question = _Question("latency", what, whose, share, by.probability, None, accepted=share, excused=share)
     return _judged(question, watch.slow, watch, policy)
 
 
@@ -89,6 +98,16 @@ class _Question:
     probability: float
     blue_share: float | None
     """Blue's share before the switch, when it is known."""
+    accepted: float
+    """Up to this share green passes, whatever blue did."""
+    excused: float
+    """Up to this share, or a little more by luck, it passes because blue was surely as bad."""
+
+    def passes(self, counted: Counted) -> bool:
+        share = counted.share or 0.0
+        if share <= self.accepted or self.excused <= self.accepted:
+            return share <= self.accepted
+        return share < HOPELESS_SHARE and not surely_more(counted, self.excused, LUCK)
 
     def told(self, counted: Counted) -> str:
         share = counted.share or 0.0
@@ -131,10 +150,13 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
         reason = f"{watch.requests_in_step} requests to {question.whose} so far, {missing} more are needed to tell"
         return verdict(Answer.INCONCLUSIVE, reason + _duration(missing, watch.rate), missing)
     suspicious = evidence >= SUSPICION * needed_evidence
-    if share <= question.limit and not suspicious:
-        return verdict(Answer.PASS, told)
-    if compared and other is not None and other > question.limit and not suspicious:
-        return verdict(Answer.INCONCLUSIVE, f"{told}: both sides are affected, and the new version is not to blame")
+    both = compared and other is not None and other > question.limit
+    if (share <= question.limit or both) and not suspicious:
+        if question.passes(test.mine):
+            return verdict(Answer.PASS, told)
+        unsure = "it is not sure that the old version was as bad"
+        blameless = "both sides are affected, and the new version is not to blame"
+        return verdict(Answer.INCONCLUSIVE, f"{told}: {blameless if both else unsure}")
     more = _more_needed(share, question, needed_evidence - evidence)
     return verdict(Answer.INCONCLUSIVE, f"{told}: it may be luck{_still(more, watch.rate)}", more)
 

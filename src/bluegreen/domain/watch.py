@@ -27,6 +27,13 @@ class Yardstick:
     slow_limit: float = 0.01
     probability: float = 0.001
     blue_error_share: float | None = None
+    allowed_errors: float | None = None
+    """The limit while both sides get traffic: what hits both is seen there, and needs no record. None: the same."""
+    excused_errors: float | None = None
+    """Up to which share of errors green may pass; None: up to the limit."""
+
+    def error_limit_at(self, *, concurrent: bool) -> float:
+        return self.allowed_errors if concurrent and self.allowed_errors is not None else self.error_limit
 
 
 def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) -> Yardstick:
@@ -46,6 +53,8 @@ def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) ->
         slow_limit=slow_limit,
         probability=policy.false_rollback_probability / tests,
         blue_error_share=record.error_share(policy.min_requests),
+        allowed_errors=policy.max_error_rate,
+        excused_errors=record.excused_errors(policy.max_error_rate, policy.min_requests),
     )
 
 
@@ -145,9 +154,9 @@ class Watch:
             errors = replace(errors, alone=Arrivals(last=Second(0, in_flight=waiting), waited=waiting))
             slow = replace(slow, alone=Arrivals())
         failed = Counted(mine.requests, mine.errors), Counted(other.requests, other.errors)
-        errors = errors.after(
-            self._asked(mine, *failed, green.in_flight, mine.truncated), by.error_limit, seconds, concurrent=concurrent
-        )
+        error_limit = by.error_limit_at(concurrent=concurrent)
+        asked = self._asked(mine, *failed, green.in_flight, mine.truncated)
+        errors = errors.after(asked, error_limit, seconds, concurrent=concurrent)
         if by.slow_milliseconds is not None:
             lasted = _slow(mine, by.slow_milliseconds), _slow(other, by.slow_milliseconds)
             slow = slow.after(self._asked(mine, *lasted), by.slow_limit, seconds, concurrent=concurrent)

@@ -42,7 +42,7 @@ class PolicyTable(Table):
         ge=0,
         le=1,
         description="Share of failed requests (status 500 and above) on green that is still accepted; what the old"
-        " version had, when that was more.",
+        " version surely had, when that was more (below 50 %).",
     )
     min_requests: int = Field(
         default=_POLICY.min_requests,
