@@ -11,13 +11,15 @@ import logging
 from bluegreen.control.metric_ports import Stretch
 from bluegreen.control.sample_writer import SampleWriter
 from bluegreen.control.steady_clock import SteadyClock
-from bluegreen.domain.baseline import RECORD_COLUMNS, Baseline, Window, recorded
+from bluegreen.domain.baseline import RECORD_COLUMNS, Baseline, Window, recorded, worst_of
 from bluegreen.domain.errors import StoreError
 from bluegreen.domain.sample_ring import SampleRing
 
 log = logging.getLogger(__name__)
 
 RECENT = (("the last minute", 60.0), ("the last 10 minutes", 600.0))
+WORST_SECONDS = 600.0
+"""Among how much of the last time its worst moments are looked for."""
 YESTERDAY = "the same time yesterday"
 DAY_SECONDS, YESTERDAY_SECONDS = 86_400.0, 600.0
 """The ten minutes that came then are what green is about to live through."""
@@ -44,14 +46,18 @@ class RecordBook:
     def baseline(self, service: str, ring: SampleRing | None) -> Baseline | None:
         """What a workload, whose samples these are, did until now, and its service yesterday; None when nothing was
         measured."""
-        now, windows = self._steady.at, []
+        now = self._steady.at
+        windows: list[Window | None] = []
+        worst: tuple[Window, ...] = ()
         if ring is not None:
             windows = [recorded(name, ring.since(now - 2 * width), now - width, now) for name, width in RECENT]
+            usual = next((window for window in reversed(windows) if window is not None), None)
+            worst = worst_of(ring.since(now - WORST_SECONDS), usual)
         read_at, yesterday = self._yesterday.get(service, (now, None))
         if now - read_at <= 2 * FRESH_SECONDS:
             windows.append(yesterday)
         known = tuple(window for window in windows if window is not None)
-        return Baseline(known) if known or ring is not None else None
+        return Baseline(known, worst) if known or ring is not None else None
 
     async def stop(self) -> None:
         for task in self._asking.values():

@@ -17,7 +17,7 @@ from bluegreen.control.reading import read_deployment
 from bluegreen.control.tool_requests import MetricsQueryRequest
 from bluegreen.control.views import DeploymentView, EventView
 from bluegreen.domain import latency
-from bluegreen.domain.baseline import Window
+from bluegreen.domain.baseline import Baseline, Window
 from bluegreen.domain.deployment import Deployment, Phase
 from bluegreen.domain.errors import UnknownName, UsageError
 from bluegreen.domain.events import Record
@@ -58,7 +58,7 @@ async def report(fleet: Fleet, request: r.ReportRequest) -> rv.ReportView:
             rv.ReportDecisionView(x.at, x.what, clean(x.reason), x.by, tuple(_verdict(y, clean) for y in x.verdicts))
             for x in story.decisions
         ),
-        record=tuple(map(_record, deployment.baseline.windows)) if deployment.baseline else (),
+        record=_record_of(deployment.baseline) if deployment.baseline else (),
         window_start=start,
         window_end=end,
         series=await _series(fleet, deployment, start, end, request.points),
@@ -131,6 +131,10 @@ def _verdict(verdict: Verdict, clean: Clean) -> rv.ReportVerdictView:
         bound=verdict.bound,
         needed_requests=verdict.needed_requests,
     )
+
+
+def _record_of(baseline: Baseline) -> tuple[rv.ReportRecordView, ...]:
+    return tuple(map(_record, (*baseline.windows, *(moment for moment in baseline.worst if moment.errors))))
 
 
 def _record(window: Window) -> rv.ReportRecordView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from bluegreen.domain.columns import LATENCY
 from bluegreen.domain.latency import edge_at_least, quantile, slower_than
 from bluegreen.domain.sample import Sample
 from bluegreen.domain.sequential import Counted, surely_more, upper_share
+from bluegreen.domain.unrest import unrest, worst_moments
 
 RECORD_DOUBT = 0.001
 """A window's share is taken at its upper end: it was really higher with this probability at most."""
+USUAL_QUANTILE = 0.99
+"""Slower requests than this are what a worst moment is chosen by."""
 EXCUSE_DOUBT = 0.05
 """What blue failed beyond what is allowed excuses green only if it was luck with this probability at most."""
 RECORD_COLUMNS = ("seconds", "requests", "errors", *LATENCY)
@@ -39,9 +43,32 @@ def recorded(name: str, samples: Sequence[Sample], start: float, end: float) -> 
     return Window(name, requests, errors, tuple(latency) if any(latency) else ())
 
 
+def worst_of(samples: Sequence[Sample], usual: Window | None) -> tuple[Window, ...]:
+    """The worst moments in these samples of one workload, each once. `usual` is what it does otherwise."""
+    milliseconds = quantile(usual.latency, USUAL_QUANTILE) if usual is not None else None
+    edge = edge_at_least(milliseconds) if milliseconds is not None else math.inf
+    found: dict[tuple[int, ...], Window] = {}
+    for seconds, sample in worst_moments(samples, edge):
+        requests, errors, *latency = (round(sample[name] or 0.0) for name in ("requests", "errors", *LATENCY))
+        window = Window(f"its worst {seconds:g} s", requests, errors, tuple(latency) if any(latency) else ())
+        found.setdefault((requests, errors, *latency), window)
+    return tuple(found.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
+    """`worst` are the worst moments of the last ten minutes, of several lengths: by errors and by slow requests."""
+
     windows: tuple[Window, ...] = ()
+    worst: tuple[Window, ...] = ()
+
+    def error_unrest(self, limit: float, probability: float) -> float:
+        """How much evidence blue's own worst moment would be against it, when that is enough to condemn it."""
+        return unrest((Counted(window.requests, window.errors) for window in self.worst), limit, probability)
+
+    def slow_unrest(self, milliseconds: float, share: float, probability: float) -> float:
+        moments = (Counted(sum(window.latency), slower_than(window.latency, milliseconds)) for window in self.worst)
+        return unrest(moments, share, probability)
 
     def error_share(self, minimum: int) -> float | None:
         """Of the window with the most requests; None when none has `minimum`."""

@@ -115,6 +115,12 @@ def gains_against_other(mine: Counted, other: Counted) -> tuple[float, ...]:
     return tuple(gains)
 
 
+def worth(counted: Counted, limit: float) -> float:
+    """The evidence that these requests are if the test had begun just before them."""
+    gains = gains_against_limit(counted, limit)
+    return log_sum(math.log(stake) + gain for stake, gain in zip(STAKES, gains, strict=True))
+
+
 def bound(probability: float) -> float:
     """The evidence that good versions reach with this probability at most."""
     return math.log(1.0 / probability)

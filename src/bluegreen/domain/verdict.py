@@ -73,7 +73,9 @@ def judge_errors(watch: Watch | None, policy: Policy, whose: str = "the new vers
     excused = limit if by.excused_errors is None else by.excused_errors
     broken = f", {watch.seen.truncated} of them by breaking off in the middle" if watch.seen.truncated else ""
     what = f"failed{broken}"
-    question = _Question("errors", what, whose, limit, by.probability, by.blue_error_share, accepted, excused)
+    question = _Question(
+        "errors", what, whose, limit, by.probability, by.blue_error_share, accepted, excused, by.error_unrest
+    )
     return _judged(question, watch.errors, watch, policy)
 
 
@@ -85,7 +87,9 @@ def judge_latency(watch: Watch | None, policy: Policy, whose: str = "the new ver
     limit = by.slow_milliseconds
     assert limit is not None, "checked above"
     what, share = f"took longer than {limit:g} ms", by.slow_limit
-    question = _Question("latency", what, whose, share, by.probability, None, accepted=share, excused=share)
+    question = _Question(
+        "latency", what, whose, share, by.probability, None, accepted=share, excused=share, unrest=by.slow_unrest
+    )
     return _judged(question, watch.slow, watch, policy)
 
 
@@ -103,6 +107,9 @@ class _Question:
     excused: float
     """Up to this share, or a little more by luck, it passes because blue was surely as bad."""
 
+    unrest: float
+    """Evidence that the old version's worst moment would be, when that is more than luck; else 0."""
+
     def passes(self, counted: Counted) -> bool:
         share = counted.share or 0.0
         if share <= self.accepted or self.excused <= self.accepted:
@@ -118,8 +125,11 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
     compared = watch.concurrent
     evidence = test.value(question.limit, concurrent=compared)
     other = test.other.share if compared else question.blue_share
-    needed_evidence = bound(question.probability)
-    told = f"{question.told(test.mine)}, allowed {question.limit:.2%}{_beside(other, compared=compared)})"
+    # Beside the old version each moment is compared with its own; alone, with the worst that it had.
+    forgiven = 0.0 if compared else question.unrest
+    needed_evidence = bound(question.probability) + forgiven
+    before = _beside(other, compared=compared, restless=forgiven > 0.0)
+    told = f"{question.told(test.mine)}, allowed {question.limit:.2%}{before})"
 
     def verdict(answer: Answer, reason: str, needed: int | None = None) -> Verdict:
         return Verdict(
@@ -139,7 +149,7 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
     if question.limit == 0.0 and test.mine.events and not compared:
         return verdict(Answer.FAIL, told)
     if evidence >= needed_evidence:
-        return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence)}")
+        return verdict(Answer.FAIL, f"{told}; chance of this by luck < {_luck(evidence - forgiven)}")
     if watch.unread_seconds > max(UNREAD_SECONDS, UNREAD_LOOKS * policy.poll_seconds):
         # It was well then. What happens now nobody knows, and that never passes.
         unread = f"the router's counters can't be read for {watch.unread_seconds:.0f} s"
@@ -161,10 +171,11 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
     return verdict(Answer.INCONCLUSIVE, f"{told}: it may be luck{_still(more, watch.rate)}", more)
 
 
-def _beside(other: float | None, *, compared: bool) -> str:
+def _beside(other: float | None, *, compared: bool, restless: bool) -> str:
     if other is None:
         return ""
-    return f", the old version {other:.2%}{' at the same time' if compared else ' before'}"
+    when = " at the same time" if compared else " before, at times far more" if restless else " before"
+    return f", the old version {other:.2%}{when}"
 
 
 def _luck(evidence: float) -> str:

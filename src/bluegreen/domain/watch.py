@@ -29,6 +29,9 @@ class Yardstick:
     blue_error_share: float | None = None
     allowed_errors: float | None = None
     """The limit while both sides get traffic: what hits both is seen there, and needs no record. None: the same."""
+    error_unrest: float = 0.0
+    slow_unrest: float = 0.0
+    """Evidence that is forgiven while green is alone: the old version's own worst moments would be as much."""
     excused_errors: float | None = None
     """Up to which share of errors green may pass; None: up to the limit."""
 
@@ -47,11 +50,15 @@ def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) ->
         if relative is not None:
             slow_milliseconds, slow_limit = relative
     tests = (2 if concurrent else 1) * (1 if slow_milliseconds is None else 2)
+    probability = policy.false_rollback_probability / tests
+    error_limit = record.error_limit(policy.max_error_rate, policy.min_requests)
     return Yardstick(
-        error_limit=record.error_limit(policy.max_error_rate, policy.min_requests),
+        error_limit=error_limit,
         slow_milliseconds=slow_milliseconds,
         slow_limit=slow_limit,
-        probability=policy.false_rollback_probability / tests,
+        probability=probability,
+        error_unrest=record.error_unrest(error_limit, probability),
+        slow_unrest=record.slow_unrest(slow_milliseconds, slow_limit, probability) if slow_milliseconds else 0.0,
         blue_error_share=record.error_share(policy.min_requests),
         allowed_errors=policy.max_error_rate,
         excused_errors=record.excused_errors(policy.max_error_rate, policy.min_requests),

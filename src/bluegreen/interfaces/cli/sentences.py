@@ -64,6 +64,8 @@ def _baseline(data: Data) -> str:
         f"{window['errors']} of {window['requests']} requests failed in {window['name']}"
         for window in data["baseline"]["windows"]
     ]
+    worst = next((moment for moment in data["baseline"].get("worst", ()) if moment["errors"]), None)
+    windows += [f"{worst['errors']} of {worst['requests']} in {worst['name']}"] if worst else []
     return f"the old version's record: {', '.join(windows) or 'nothing was measured'}"
 
 
