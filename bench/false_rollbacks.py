@@ -16,10 +16,11 @@ import numpy as np
 from scipy import stats
 
 from bench.simulated_evidence import Floats
-from bench.simulation import DEPLOYMENT_SECONDS, Curve, Outcomes, Scenario, constant, simulate
+from bench.simulation import DEPLOYMENT_SECONDS, Curve, Outcomes, Scenario, constant, looks, simulate
 from bench.table import Row, information
-from bluegreen.domain.baseline import Baseline, Window
+from bluegreen.domain.baseline import Baseline, Window, worst_of
 from bluegreen.domain.latency import EDGES_MILLISECONDS
+from bluegreen.domain.sample import Sample
 from bluegreen.domain.service import Policy
 
 DEFAULT_DEPLOYMENTS = 20_000
@@ -36,11 +37,13 @@ def number_of_deployments() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`limits` gives the limit and the scenario of each deployment where they come from blue's record. `latency`: the
-    events are slow requests. `bound_holds` is whether the assumption is kept."""
+    """`limits` gives the limit and the scenario of each deployment where they come from blue's record, `unrest` the
+    evidence that is forgiven for its bad moments. `latency`: the events are slow requests. `bound_holds` is whether the
+    assumption is kept."""
 
     scenario: Scenario
     limits: Callable[[np.random.Generator, int], tuple[Floats, Scenario]] | None = None
+    unrest: Callable[[np.random.Generator, int], Floats] | None = None
     latency: bool = False
     bound_holds: bool = True
 
@@ -56,6 +59,7 @@ class Case:
             seed=SEED,
             probability=PROBABILITY,
             latency=self.latency,
+            forgiven=self.unrest(np.random.default_rng(SEED), deployments) if self.unrest is not None else 0.0,
         )
 
 
@@ -123,6 +127,29 @@ def error_record(rate: float, share: float) -> Callable[[np.random.Generator, in
         return np.array(known), Scenario("", constant(rate), constant(share))
 
     return limits
+
+
+def restless_record(scenario: Scenario) -> Callable[[np.random.Generator, int], Floats]:
+    """Blue did the same in its last two minutes, whose samples are a second each."""
+
+    def forgiven(random: np.random.Generator, deployments: int) -> Floats:
+        before = replace(scenario, seconds=120.0, own=random.random(deployments))
+        seen = [np.zeros((120, deployments), np.int64) for _ in range(2)]
+        for look in looks(before, random, deployments):
+            second = min(119, int(look.seconds - 1e-6))
+            for counts, some in zip(seen, (look.requests, look.events), strict=True):
+                counts[second] += some
+        found = np.empty(deployments)
+        for number, (requests, events) in enumerate(zip(*(counts.T.tolist() for counts in seen), strict=True)):
+            samples = [
+                Sample.of(second + 1.0, seconds=1.0, requests=n, errors=k)
+                for second, (n, k) in enumerate(zip(requests, events, strict=True))
+            ]
+            window = Window("the last 2 minutes", sum(requests), sum(events))
+            found[number] = Baseline((window,), worst_of(samples, window)).error_unrest(ALLOWED, PROBABILITY)
+        return found
+
+    return forgiven
 
 
 def latency_record(rate: float, requests: int) -> Callable[[np.random.Generator, int], tuple[Floats, Scenario]]:
@@ -208,8 +235,12 @@ def _beyond_the_bound() -> Iterator[Case]:
     for height, seconds in ((1.0, 0.1), (1.0, 1.0), (0.05, 5.0), (0.02, 30.0)):
         name = f"0.1 %, once {height:.0%} for {seconds:g} s, whoever's fault"
         yield Case(replace(at, name=name, share=incident(height, seconds)), bound_holds=False)
-    share = again_and_again(0.1, 1.0, 20.0)
-    yield Case(replace(at, name="0.5 % on average: 10 % for 1 s every 20 s", share=share), bound_holds=False)
+    for height, length, every in ((0.1, 1.0, 20.0), (1.0, 0.1, 20.0), (0.03, 10.0, 60.0)):
+        name = f"{height:.0%} for {length:g} s every {every:g} s"
+        restless = replace(at, name=name, share=again_and_again(height, length, every))
+        yield Case(restless, bound_holds=False)
+        known = replace(restless, name=f"{name}, as blue did before")
+        yield Case(known, unrest=restless_record(known), bound_holds=False)
     share = incident(0.5, 20.0, until=DEPLOYMENT_SECONDS - 2 * STEP_SECONDS)
     late = replace(at, name="canary: 50 % for 20 s once green is alone", portion=steps)
     yield Case(replace(late, share=lambda s, own: share(s - 2 * STEP_SECONDS, own)), bound_holds=False)

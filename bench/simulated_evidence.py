@@ -139,12 +139,13 @@ class Arrived:
         later = self._later(which, waiting=True) if (self._waiting[which] > 0).any() else at_most
         return log_sum(np.vstack([self._first(which), later]))
 
-    def beyond(self, which: Counts, bound: float) -> Counts:
-        """Those of `which` whose evidence has reached the bound."""
+    def beyond(self, which: Counts, bound: Floats) -> Counts:
+        """Those of `which` whose evidence has reached their bound."""
         most = self._most[:, which] + self._since[which] * self._bad[:, which]
         at_most = log_sum(np.vstack([self._first(which), most]))
-        suspects: Counts = which[at_most >= bound]
+        suspected = at_most >= bound
+        suspects: Counts = which[suspected]
         if not len(suspects):
             return suspects
-        found: Counts = suspects[self.values(suspects) >= bound]
+        found: Counts = suspects[self.values(suspects) >= bound[suspected]]
         return found

@@ -111,14 +111,21 @@ class Judges:
     while both get traffic. `latency`: the events are slow answers, not failed ones."""
 
     def __init__(
-        self, deployments: int, limit: float | Floats, probability: float, scenario: Scenario, *, latency: bool = False
+        self,
+        deployments: int,
+        limit: float | Floats,
+        probability: float,
+        scenario: Scenario,
+        *,
+        latency: bool = False,
+        forgiven: float | Floats = 0.0,
     ) -> None:
-        """`limit` is one for all or one for each."""
+        """`limit` and `forgiven`, the evidence that blue's own bad moments excuse, are one for all or one for each."""
         self._limit, self._scenario = limit, scenario
         self._all, self._waiting = np.arange(deployments), np.zeros(deployments, np.int64)
         self._latency, self._portion, self._last_seconds = latency, 1.0, 0.0
         self._alone, self._beside = self._new(), Evidences(deployments)
-        self._bound = bound(probability)
+        self._bound = np.broadcast_to(bound(probability) + np.asarray(forgiven), deployments)
         # In milliseconds, as the histogram shows them: good answers and events.
         self._good_edge, self._event_edge = (
             edge_at_least(1000 * seconds) for seconds in (scenario.good_seconds, scenario.event_seconds)
@@ -146,8 +153,8 @@ class Judges:
                 touched = (look.events + look.other_events > 0) & (look.requests * look.other_requests > 0)
                 which = np.flatnonzero(touched)
                 self._beside.add(which, _against_other(look, which), look.seconds)
-            suspects = suspects[self._beside.values(suspects) >= self._bound] if len(suspects) else suspects
-        return self._alone.beyond(suspects, self._bound) if len(suspects) else suspects
+            suspects = suspects[self._beside.values(suspects) >= self._bound[suspects]] if len(suspects) else suspects
+        return self._alone.beyond(suspects, self._bound[suspects]) if len(suspects) else suspects
 
     def _came(self, look: Look) -> list[tuple[int, Counts]]:
         """As Watch does it, the slowest answers of a look are taken for the events."""
@@ -202,6 +209,7 @@ def simulate(
     probability: float = 0.001,
     latency: bool = False,
     rule: Callable[[Scenario, int], Rule] | None = None,
+    forgiven: float | Floats = 0.0,
 ) -> Outcomes:
     """The same seed gives the same outcomes, and every rule the same deployments. `rule` makes one for so many of
     them; without it they are judged as the daemon does, by `limit` and `probability`."""
@@ -211,8 +219,12 @@ def simulate(
         some = slice(start, min(start + AT_ONCE, deployments))
         count = some.stop - some.start
         its = scenario if scenario.own is None else replace(scenario, own=scenario.own[some])
-        own_limit = limit if isinstance(limit, float) else limit[some]
-        judges = rule(its, count) if rule else Judges(count, own_limit, probability, its, latency=latency)
+        own_limit, own_forgiven = (of if isinstance(of, float) else of[some] for of in (limit, forgiven))
+        judges = (
+            rule(its, count)
+            if rule
+            else Judges(count, own_limit, probability, its, latency=latency, forgiven=own_forgiven)
+        )
         parts.append(_walk(looks(its, np.random.default_rng(own_seed), count), judges, count))
     return Outcomes(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 

@@ -316,7 +316,7 @@ async def test_a_canary_takes_no_step_while_the_source_does_not_tell(answer: str
         await watched(world, "canary")
         await flow(world, 2 * WATCHED_SECONDS)
         assert (world.last().phase, world.last().share) == (Phase.MONITORING, 50)
-        assert reason(world).startswith("holding at 50 %")
+        assert reason(world).startswith("holding: at 50 %")
         world.metrics.answer = 0.0
         assert await flow(world, 60, until=lambda: world.last().share == 100), reason(world)
         world.metrics.answer = answer

@@ -4,6 +4,7 @@ version that does the same beyond any limit at that moment: what the old version
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -13,8 +14,10 @@ from bluegreen.domain.sample import Sample, merged
 from bluegreen.domain.sequential import Counted, bound, worth
 
 STRETCHES_SECONDS = (1.0, 3.0, 10.0, 30.0)
-MOST_UNREST = 5.0
-"""What is forgiven at most, as a multiple of the bound: an outage of the old version excuses no outage."""
+MOST_UNREST = 20.0
+"""What is forgiven at most, as a multiple of the bound: an outage of the old version excuses no long one."""
+DEVIATIONS = 2.0
+"""The next bad moment may have more events than the worst of few that were seen, by so many standard deviations."""
 _TOLERANCE_SECONDS = 0.5
 _FIRST_BUCKET, _LAST_BUCKET = PLACE[LATENCY[0]], PLACE[LATENCY[-1]]
 
@@ -57,8 +60,14 @@ def _slower(sample: Sample, milliseconds: float) -> float:
 
 
 def unrest(moments: Iterable[Counted], limit: float, probability: float) -> float:
-    """The evidence that the worst of these moments would be against the old version itself, in nats. 0 when it is not
-    enough to condemn it: then it is a steady service, and the bound holds as it is."""
+    """The evidence that another moment like the worst of these would be, in nats. 0 when those that were seen would
+    not condemn the old version itself: then it is a steady service, and the bound holds as it is."""
     enough = bound(probability)
-    most = max((worth(moment, limit) for moment in moments), default=0.0)
-    return min(most, MOST_UNREST * enough) if most >= enough else 0.0
+    condemning = [moment for moment in moments if worth(moment, limit) >= enough]
+    most = max((worth(_next_like(moment), limit) for moment in condemning), default=0.0)
+    return min(most, MOST_UNREST * enough)
+
+
+def _next_like(moment: Counted) -> Counted:
+    events = moment.events + math.ceil(DEVIATIONS * math.sqrt(moment.events))
+    return Counted(moment.requests, min(moment.requests, events))
