@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from bluegreen.control import requests as r
 from bluegreen.control import tool_requests as t
 from bluegreen.control.deploying import abort, promote, rollback
 from bluegreen.control.direct import direct
+from bluegreen.control.kept_watches import KIND
 from bluegreen.control.planning import plan
 from bluegreen.control.workloads import workload_submit
 from bluegreen.domain import events as e
@@ -307,3 +309,71 @@ async def test_the_plan_tells_the_steps_and_where_room_will_be_missing() -> None
         assert "not yet for the 4 of 100 %" in room
         everything_at_once = await plan(world.fleet, r.PlanRequest("app", "app:v2"))
         assert not everything_at_once.possible
+
+
+def at(world: World, percent: int) -> Callable[[], bool]:
+    return lambda: world.last().share == percent
+
+
+async def test_an_incident_that_blamed_nobody_is_not_held_against_green_after_a_restart() -> None:
+    async with World(SPEC) as world:
+        await canary_at(world, 10)
+        for _ in range(40):
+            world.serve_both(requests=100, errors=0.3, blue_errors=0.3)
+            await world.clock.advance(1)
+        for percent in (50, 100):
+            await promote(world.fleet, r.ServiceRequest("app", "ada"))
+            await world.clock.advance(60, until=at(world, percent))
+        await world.clock.advance(5)
+        await world.restart()
+        for _ in range(20):
+            world.serve_both(requests=50)
+            await world.clock.advance(1)
+        assert (world.last().phase, world.last().share) == (Phase.MONITORING, 100)
+
+
+@pytest.mark.parametrize("left_something", [True, False], ids=["goes on", "begins anew"])
+async def test_what_was_proved_on_a_step_outlives_the_daemon(left_something: bool) -> None:
+    """Too little to tell before the restart, and too little after it: together enough."""
+
+    async def failures(world: World) -> None:
+        for _ in range(3):
+            world.serve_both(requests=20, errors=0.15)
+            await world.clock.advance(1)
+
+    async with World(SPEC) as world:
+        await canary_at(world, 10)
+        await failures(world)
+        assert world.last().phase is Phase.MONITORING
+        if not left_something:
+            await world.store.remove(KIND, world.last().id)
+            await world.fleet.close()
+        await world.restart()
+        await failures(world)
+        assert (world.last().phase is Phase.MONITORING) != left_something
+
+
+async def test_the_time_without_a_daemon_is_not_one_of_watching() -> None:
+    async with World(SPEC) as world:
+        await canary_at(world, 10)
+        world.serve_both()
+        await world.clock.advance(10)
+        await world.fleet.close()
+        await world.clock.advance(1000)
+        world.fleet = world._fleet()
+        await world.start()
+        began = world.clock.monotonic()
+        await world.clock.advance(100, until=lambda: world.last().phase is Phase.SWITCHING)
+        assert 18 <= world.clock.monotonic() - began <= 22
+
+
+async def test_nothing_of_a_watch_is_left_behind() -> None:
+    async with World(SPEC) as world:
+        await canary_at(world, 10)
+        world.serve_both()
+        await world.clock.advance(5)
+        assert list(await world.store.all(KIND)) == [world.last().id]
+        await rollback(world.fleet, r.ServiceRequest("app", "ada"))
+        await world.until(Phase.ROLLED_BACK)
+        await world.clock.advance(1)
+        assert await world.store.all(KIND) == {}

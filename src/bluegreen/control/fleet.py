@@ -16,6 +16,7 @@ from bluegreen.control.alerting_store import AlertingStore
 from bluegreen.control.analysis_keeper import Analysts
 from bluegreen.control.analysis_ports import NoSource
 from bluegreen.control.executor import Executor
+from bluegreen.control.kept_watches import KeptWatches
 from bluegreen.control.metric_ports import SampleStore
 from bluegreen.control.metrics import MetricsRecorder
 from bluegreen.control.observer import Observer
@@ -115,6 +116,7 @@ class Fleet:
             view=self.view,
             clock=self.ports.clock,
             analysts=self.analysts,
+            kept_watches=KeptWatches(self.ports.store),
             baseline_of=self.metrics.baseline,
             prepare_baseline=self.metrics.record.prepare,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from bluegreen.control.analysis_keeper import AnalysisKeeper, Analysts
+from bluegreen.control.kept_watches import KeptWatches
 from bluegreen.control.ports import Clock, Prober, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.watch_keeper import WatchKeeper
@@ -36,6 +37,7 @@ class Observer:
         view: RouterView,
         clock: Clock,
         analysts: Analysts,
+        kept_watches: KeptWatches,
         baseline_of: Callable[[Workload], Baseline | None] = lambda _: None,
         prepare_baseline: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -48,7 +50,7 @@ class Observer:
         self._clock = clock
         self._baseline_of = baseline_of
         self._prepare_baseline = prepare_baseline
-        self._watches = WatchKeeper(service, view)
+        self._watches = WatchKeeper(service, view, clock, kept_watches)
         self._changed: Callable[[], None] = lambda: None
         self._analyses = AnalysisKeeper(analysts, clock, endpoints_of=self._listening, changed=self._answered)
         self._phase_began: dict[str, float] = {}
@@ -100,6 +102,7 @@ class Observer:
 
     async def stop(self) -> None:
         await self._analyses.stop()
+        await self._watches.stop()
         for monitor in self.monitors.values():
             await monitor.stop()
 
@@ -120,6 +123,12 @@ class Observer:
         if deployment.phase.terminal:
             del self._phase_began[deployment.id], self._restarts_before[deployment.id]
             self._watches.forget(deployment)
+
+    async def recall(self, deployment: Deployment) -> None:
+        """Goes on with what a former daemon had counted. The time in which nobody counted is no time of watching."""
+        unwatched = await self._watches.recall(deployment)
+        began = self._phase_began[deployment.id]
+        self._phase_began[deployment.id] = min(began + unwatched, self._clock.monotonic())
 
     def elapsed_seconds(self, deployment: Deployment) -> float:
         began = self._phase_began.get(deployment.id)

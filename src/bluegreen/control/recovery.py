@@ -77,6 +77,7 @@ async def _resume(fleet: Fleet, service: str) -> None:
     await _restore_route(fleet, service)
     for deployment in list(watcher.live.values()):
         detail = f"resumed in phase {deployment.phase}"
+        await observer.recall(deployment)
         await watcher.record(deployment.id, [e.ControllerRestarted(detail)])
     watcher.start()
 

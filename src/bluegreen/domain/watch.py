@@ -145,6 +145,11 @@ class Watch:
         slow = self.slow if by.slow_milliseconds == self.yardstick.slow_milliseconds else Test()
         return replace(self, yardstick=by, slow=slow, before_step=self.errors.mine.requests, mixed=True)
 
+    def resumed(self, by: Yardstick, green: SlotTraffic, blue: SlotTraffic | None) -> Watch:
+        """After a time in which nobody counted: these are the counters now, and only what comes after them is new."""
+        slow = self.slow if by.slow_milliseconds == self.yardstick.slow_milliseconds else Test()
+        return replace(self, yardstick=by, slow=slow, seen=green, seen_blue=blue, mixed=False)
+
     def after(self, seconds: float, green: SlotTraffic, blue: SlotTraffic | None, *, concurrent: bool) -> Watch:
         """`seconds` since the watch began, `green` and `blue` the counters as they are now. The first reading of green
         counts whole, for before the switch it had no traffic; that of blue counts from here on."""
