@@ -34,9 +34,12 @@ def view(text: str = "text", values: tuple[float | None, ...] = (1.0, None, 0.0,
         can_roll_back=False, rollback_until=None, rollback_command="", logs=(text, text), exit_codes=(text,),
         share=0, steps=(100,),
     )  # fmt: skip
-    verdict = rv.ReportVerdictView("errors", "fail", text, 803, 41, 41 / 803, 0.01, 0.002, 9.1, 6.908, None)
+    verdict = rv.ReportVerdictView(
+        "errors", "fail", text, 803, 41, 41 / 803, 0.01, 0.002, 9.1, 36.908, None, None, 30.0
+    )
+    found = rv.ReportVerdictView("queue", "fail", text, 0, 0, None, None, None, None, None, None, 171.5, 0.0)
     series = tuple(
-        rv.ReportSeriesView(metric, "", role, slot, text, f"app-{slot}", 120.0, 5.0, values)
+        rv.ReportSeriesView(metric, "", role, slot, text, f"app-{slot}", 120.0, 5.0, values, text)
         for metric in ("request_rate", "request_error_rate", "request_latency_p50", "request_latency_p99")
         for role, slot in (("old", "blue"), ("new", "green"))
     )
@@ -51,7 +54,7 @@ def view(text: str = "text", values: tuple[float | None, ...] = (1.0, None, 0.0,
             rv.ReportPhaseView("rolling_back", 110.0, None, 9),
         ),
         moves=(rv.ReportMoveView(105.0, "switch", 100, 2.5), rv.ReportMoveView(106.0, "rollback", 0, 1.5)),
-        decisions=(rv.ReportDecisionView(110.0, "rollback", text, text, (verdict,)),),
+        decisions=(rv.ReportDecisionView(110.0, "rollback", text, text, (verdict, found)),),
         record=(rv.ReportRecordView(text, 1000, 2, 0.002, 12.5, None),),
         window_start=100.0,
         window_end=120.0,
@@ -118,8 +121,8 @@ def test_each_plot_has_a_name_and_a_description_and_its_numbers_as_a_table() -> 
 def test_numbers_of_a_verdict_are_in_its_row() -> None:
     table = c.verdict_table(view("why").decisions[0])
     assert dict(zip(table.columns, table.rows[0], strict=True)) == {
-        "Measured": "errors", "Answer": "fail", "n": "803", "k": "41", "Share": "5.1 %", "Allowed": "1.0 %",
-        "Old version": "0.20 %", "Evidence": "9.1 of 6.9", "In words": "why",
+        "Measured": "errors", "Answer": "fail", "n": "803", "k": "41", "Found": "5.1 %", "Allowed": "1.0 %",
+        "Old version": "0.20 %", "Evidence": "9.1 of 36.9", "In words": "why",
     }  # fmt: skip
     assert "at most 0.1 %" in c.evidence_note(view())
 
@@ -171,3 +174,13 @@ def test_text_is_escaped_unless_it_is_markup() -> None:
 @pytest.mark.parametrize("content", [b"# Notes\n", b"<!DOCTYPE html><p>mine</p>", b"[services.app]\n", b"\x00\x01"])
 def test_what_is_no_report_is_not_taken_for_one(content: bytes) -> None:
     assert not is_report(content)
+
+
+def test_what_is_forgiven_what_an_analysis_found_and_what_is_missing_are_told() -> None:
+    shown = view("the store can't be read")
+    for page in (markdown(shown, UTC), html_page(shown, UTC)):
+        assert "9.1 of 36.9" in page
+        assert "reaches 6.9 with a probability of at most 0.1 %" in page
+        assert "is forgiven the new one" in page
+        assert "172" in page
+        assert "be read" in page

@@ -31,7 +31,8 @@ class ReportMoveView:
 class ReportVerdictView:
     """`answer` is pass, fail or inconclusive. Of `requests` to the new version `events` were errors (or slow); `limit`
     is the accepted share, `other_share` the old version's. `evidence` is the logarithm of the e-value, and `bound`
-    where it would have been a failure; null where no test was made."""
+    where it would have been a failure; null where no test was made. `forgiven` is the part of `bound` that the old
+    version's own bad moments are worth; `value` is what an analysis found."""
 
     measurement: str
     answer: str
@@ -44,6 +45,8 @@ class ReportVerdictView:
     evidence: float | None
     bound: float | None
     needed_requests: int | None
+    value: float | None
+    forgiven: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class ReportRecordView:
 @dataclass(frozen=True, slots=True)
 class ReportSeriesView:
     """A metric of one version over time. `values` are those of steps of `step_seconds` that end at `end_at`, null where
-    nothing was measured; empty when nothing at all was, or is kept any more. `role` is old or new."""
+    nothing was measured; empty when nothing at all was, or is kept any more. `role` is old or new. `note` says what is
+    missing, when something is."""
 
     metric: str
     unit: str
@@ -83,6 +87,7 @@ class ReportSeriesView:
     end_at: float
     step_seconds: float
     values: tuple[float | None, ...]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

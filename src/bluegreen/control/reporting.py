@@ -130,6 +130,8 @@ def _verdict(verdict: Verdict, clean: Clean) -> rv.ReportVerdictView:
         evidence=verdict.evidence,
         bound=verdict.bound,
         needed_requests=verdict.needed_requests,
+        value=verdict.value,
+        forgiven=verdict.forgiven,
     )
 
 
@@ -170,12 +172,14 @@ async def _one(
     step = _step(end - start, points)
     # Steps are aligned to the clock; whole ones can be told by the end of the last.
     start, end = math.floor(start / step) * step, math.ceil(end / step) * step
+    note = ""
     request = MetricsQueryRequest(
         metric, workload.id, startTime=_moment(start), endTime=_moment(end), step=f"{step:.0f}s"
     )
     try:
         view = await metrics_query(fleet, request)
         values = tuple(None if point.value is None else float(f"{point.value:.4g}") for point in view.points)
+        note = view.note
         end = math.ceil(parse_moment("endTime", view.endTime, end) / step) * step
     except UnknownName:
         values = ()  # Nobody knows this workload any more.
@@ -183,7 +187,7 @@ async def _one(
         values = ()
     unit = METRICS[metric].unit
     return rv.ReportSeriesView(
-        metric, unit, role, str(workload.color), workload.version, workload.id, end, step, values
+        metric, unit, role, str(workload.color), workload.version, workload.id, end, step, values, note
     )
 
 

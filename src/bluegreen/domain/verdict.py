@@ -51,6 +51,8 @@ class Verdict:
     needed_requests: int | None = None
     value: float | None = None
     """What an analysis found."""
+    forgiven: float = 0.0
+    """Of `bound`: what another of the old version's own bad moments would be."""
 
     @property
     def share(self) -> float | None:
@@ -143,6 +145,7 @@ def _judged(question: _Question, test: Test, watch: Watch, policy: Policy) -> Ve
             round(evidence, 3),
             round(needed_evidence, 3),
             needed,
+            forgiven=round(forgiven, 3),
         )
 
     share = test.mine.share

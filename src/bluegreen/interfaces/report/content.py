@@ -172,7 +172,7 @@ def verdict_table(decision: ReportDecisionView) -> Table:
             verdict.answer,
             number(verdict.requests) if verdict.limit is not None else NOTHING,
             number(verdict.events) if verdict.limit is not None else NOTHING,
-            share(verdict.share),
+            share(verdict.share) if verdict.value is None else number(verdict.value),
             share(verdict.limit),
             share(verdict.other_share),
             evidence(verdict.evidence, verdict.bound),
@@ -180,7 +180,7 @@ def verdict_table(decision: ReportDecisionView) -> Table:
         )
         for verdict in decision.verdicts
     )
-    columns = ("Measured", "Answer", "n", "k", "Share", "Allowed", "Old version", "Evidence")
+    columns = ("Measured", "Answer", "n", "k", "Found", "Allowed", "Old version", "Evidence")
     return Table((*columns, "In words"), rows, frozenset(columns[2:]))
 
 
@@ -191,14 +191,18 @@ def evidence(found: float | None, bound: float | None) -> str:
 
 def evidence_note(view: ReportView) -> str:
     """What the evidence means, for who reads it the first time; empty when no test was made."""
-    bounds = [verdict.bound for decision in view.decisions for verdict in decision.verdicts if verdict.bound]
-    if not bounds:
+    tested = [verdict for decision in view.decisions for verdict in decision.verdicts if verdict.bound]
+    if not tested:
         return ""
+    usual = min((verdict.bound or 0.0) - verdict.forgiven for verdict in tested)
+    restless = any(verdict.forgiven for verdict in tested)
     return (
         "Of n requests to the new version k failed, or were slow. Evidence is the logarithm of an e-value: it stays "
         "around 0 or below for a version that is good enough, and grows with each failure beyond what is allowed. "
-        f"However often one looks, a good version ever reaches {bounds[0]:.1f} with a probability of at most "
-        f"{chance(bounds[0])}."
+        f"However often one looks, a good version ever reaches {usual:.1f} with a probability of at most "
+        f"{chance(usual)}."
+    ) + (
+        " The old version had moments that were worth more: as much again is forgiven the new one." if restless else ""
     )
 
 
@@ -254,6 +258,11 @@ def event_table(view: ReportView, clock: Clock, *, routine: bool) -> Table:
 
 def move_label(move: ReportMoveView) -> str:
     return {"rollback": "rollback", "switch": "switch"}.get(move.kind, f"{move.percent} % to new")
+
+
+def series_note(view: ReportView) -> str:
+    """What is missing in the charts; empty when nothing is."""
+    return " ".join(dict.fromkeys(series.note for series in view.series if series.note))
 
 
 def series_of(view: ReportView, metrics: Sequence[str]) -> list[ReportSeriesView]:

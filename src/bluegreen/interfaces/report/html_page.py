@@ -119,6 +119,7 @@ def _charts(view: ReportView, clock: c.Clock) -> Markup:
     return _section(
         "Traffic around the switch",
         tag("p", f"Times: {clock.full(view.window_start)} to {clock.full(view.window_end)}", class_="dim"),
+        *([tag("p", note)] if (note := c.series_note(view)) else []),
         _figure(view, clock, "rate"),
         _figure(view, clock, "errors"),
         _figure(view, clock, "latency"),

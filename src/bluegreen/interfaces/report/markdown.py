@@ -81,7 +81,7 @@ def _fenced(lines: Sequence[str]) -> str:
 
 
 def _charts(view: ReportView, clock: c.Clock) -> list[str]:
-    parts = []
+    parts = [_text(note)] if (note := c.series_note(view)) else []
     for which, (title, metrics) in c.METRIC_TITLES.items():
         found = c.series_of(view, metrics)
         if missing := c.why_empty(found):
