@@ -47,7 +47,14 @@ def test_every_phrasing_of_the_page_is_the_command_beside_it(sentence: str, comm
 
 def test_the_page_has_enough_of_them() -> None:
     assert len(UNDERSTOOD) >= 60
-    assert {command.split()[0] for _, command in UNDERSTOOD} == {*CHANGING, "plan", "status", "history", "logs"}
+    assert {command.split()[0] for _, command in UNDERSTOOD} == {
+        *CHANGING,
+        "plan",
+        "status",
+        "history",
+        "logs",
+        "report",
+    }
 
 
 @pytest.mark.parametrize("sentence", REFUSED)

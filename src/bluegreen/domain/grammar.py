@@ -36,7 +36,8 @@ MAX_LENGTH = 500
 _WITH_REASON = {"deploy": "note", "rollback": "reason", "abort": "reason", "approve": "reason"}
 _KNOWN = sorted(
     word_set(
-        "deploy release ship upgrade rollout rollback revert undo promote approve abort cancel status history logs"
+        "deploy release ship upgrade rollout rollback revert undo promote approve abort cancel status history logs "
+        "report"
     )
 )
 """Offered to who mistyped one."""
@@ -173,7 +174,8 @@ def _result(reading: Reading) -> Understood:
     service = next(iter(reading.words.services), "")
     if not service and len(reading.services) == 1 and operation != "status":
         service = reading.services[0]
-    arguments: dict[str, Any] = {"service": service} if service or operation != "status" else {}
+    whose = "deployment" if operation == "report" else "service"
+    arguments: dict[str, Any] = {whose: service} if service or operation != "status" else {}
     if operation in ("deploy", "plan"):
         given = {"image": next(iter(reading.words.versions), ""), "strategy": options.strategy}
         arguments |= {name: value for name, value in given.items() if value}

@@ -20,8 +20,8 @@ _SWITCHES = {"force": "--force"}
 def command_words(operation: str, arguments: Mapping[str, Any], *, detach: bool = False) -> tuple[str, ...]:
     """`("deploy", "api", "--image", "v2", "--set", "replicas=3")`, without `bluegreen` before it."""
     words = [operation]
-    if arguments.get("service"):
-        words.append(arguments["service"])
+    if subject := arguments.get("service") or arguments.get("deployment"):
+        words.append(subject)
     for name, option in _OPTIONS.items():
         if name in arguments:
             value = str(arguments[name])

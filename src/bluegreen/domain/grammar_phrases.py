@@ -62,6 +62,14 @@ ACTIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             rf"|(?:check|see|tell me) (?:if|whether) (?:i|we) (?:can|could) {_DEPLOY}|would <s>(?: <v>)? fit",
         ),
         (
+            "report",
+            rf"{_SHOW}(?:full |whole |{_RECENT} )?(?:(?:deployment|release|rollout) )?report(?: (?:of|on|for|about))?"
+            rf"|{_SHOW}everything about(?: (?:{_RECENT} )?{_THING})?|report (?:of|on|for|about)"
+            rf"|why (?:(?:was|were|is|did|has|been|<s>|<v>|it|last|{_RECENT} {_THING}|{_THING}|of <s>) )*"
+            r"(?:rolled back|roll back|aborted|fail|failed|failing|not deployed|go wrong|gone wrong|went wrong)"
+            rf"|what went wrong(?: (?:with|in|on)(?: (?:{_RECENT} )?{_THING})?)?",
+        ),
+        (
             "history",
             rf"{_SHOW}(?:(?:deployment|release|rollout) )?history"
             rf"|what(?: has|'s)? happened(?: (?:to|with|on|in|during)(?: (?:{_RECENT} )?{_THING})?)?"
@@ -145,6 +153,7 @@ OBJECTS: dict[str, tuple[re.Pattern[str], ...]] = {
     "promote": (phrase(rf"(?:to )?(?:{_NEW})"), phrase(_RUN)),
     "deploy": (phrase(r"new(?= <v>)"),),
     "plan": (phrase(r"new(?= <v>)"), phrase(r"do|mean|change|look like|need|take|involve|now")),
+    "report": (phrase(rf"(?:of |on |for |about )?(?:{_RECENT} )?{_THING}"),),
     "history": (phrase(r"deployments|releases|rollouts|last time|last"),),
     "logs": (phrase(rf"{_RECENT} (?:version|deployment|release)"),),
     "status": (
@@ -189,7 +198,7 @@ ENVIRONMENTS = word_set("production prod staging stage testing test development 
 VERBS = word_set(
     "redeploy deploy roll rollback rollout revert undo promote approve abort cancel release ship switch move go put "
     "let give upgrade update install launch push publish start begin do make canary restore return bring take call "
-    "halt kill accept cut shut restart stop"
+    "halt kill accept cut shut restart stop report"
 )
 """What an order may begin with."""
 JOINS = word_set(", and then but or plus & also")
