@@ -7,7 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from bluegreen.probes.smoke_request import Answer as HttpAnswer
 from bluegreen.spec.metrics_settings import PrometheusSettings
 from tests.integration.probe_servers import dripping, endless, serving, writing
 from tests.support.certificates import self_signed
-from tests.support.prometheus import Prometheus, prometheus
+from tests.support.prometheus import Prometheus, prometheus, victoria_metrics
 from tests.support.prometheus_api import error, prometheus_api, success
 
 NOW = 1_800_000_000.0
@@ -222,15 +222,18 @@ errors_total{service="shop",version="v1\\"9"} 7
 
 
 @asynccontextmanager
-async def scraping(directory: Path) -> AsyncIterator[tuple[PrometheusSource, Prometheus]]:
-    """A real Prometheus that has scraped what is above."""
+async def scraping(directory: Path, *, by_victoria: bool = False) -> AsyncIterator[tuple[PrometheusSource, Prometheus]]:
+    """A real Prometheus, or VictoriaMetrics, that has scraped what is above."""
 
     async def page(_request: bytes, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {len(EXPOSED)}\r\n\r\n"
-        writer.write((head + EXPOSED).encode())
+        head = f"Content-Type: text/plain; version=0.0.4\r\nContent-Length: {len(EXPOSED)}\r\nConnection: close"
+        writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n{EXPOSED}".encode())
         await writer.drain()
 
-    async with serving(page) as target, prometheus(directory, str(target), "token") as found:
+    async with AsyncExitStack() as stack:
+        target = str(await stack.enter_async_context(serving(page)))
+        server = victoria_metrics(directory, target) if by_victoria else prometheus(directory, target, "token")
+        found = await stack.enter_async_context(server)
         await found.until("errors_total == 40")
         source = PrometheusSource(PrometheusSettings(found.url), {})
         yield source, found
@@ -269,3 +272,24 @@ async def test_debians_prometheus_is_asked_and_understood(tmp_path: Path) -> Non
             answer, phrase = await found(query)
             assert answer is Answer.INCONCLUSIVE
             assert words in phrase
+
+
+async def test_debians_victoria_metrics_is_asked_and_understood(tmp_path: Path) -> None:
+    """It knows MetricsQL, which forgives more than PromQL, and drops what is NaN."""
+    share = 'errors_total{service="{service}", version=~"{version}"} / requests_total'
+    below = parse_result_condition("result < 5%")
+    async with scraping(tmp_path, by_victoria=True) as (source, _):
+        for query, version, expected, words in [
+            (share.replace("errors_total{", 'errors_total{route="/a", '), "v2.0", Answer.PASS, "is 0.01, as must be"),
+            (share, "v2.0", Answer.FAIL, "is 0.4, must be: result < 0.05"),
+            (share, "v2x0", Answer.INCONCLUSIVE, "found nothing"),
+            ('errors_total{version="{version}"} * 0', 'v1"9', Answer.PASS, "is 0, as must be"),
+            ("nothing", "", Answer.INCONCLUSIVE, "found nothing"),
+            ("vector(0) / 0", "", Answer.INCONCLUSIVE, "found nothing"),
+            ("vector(1) / 0", "", Answer.INCONCLUSIVE, "+Inf"),
+            ("sum(", "", Answer.INCONCLUSIVE, "refused the query with HTTP 4"),
+        ]:
+            asked = filled(query, {"service": "shop", "version": version or "v2.0"})
+            result = await source.query(asked, timeout_seconds=10)
+            judged = judge_query(below, result, now=time.time(), max_age_seconds=source.max_sample_age_seconds)
+            assert (judged.answer, words in judged.phrase) == (expected, True), judged.phrase

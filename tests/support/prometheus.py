@@ -1,4 +1,4 @@
-"""Debian's Prometheus for a test: on a loopback port of its own, and gone afterwards with what it stored."""
+"""Debian's Prometheus and VictoriaMetrics for a test: each on a loopback port, and gone afterwards with its data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ scrape_configs:
 """
 
 
+PACKAGES = {"promtool": "prometheus"}
+"""Of Debian, where they are not called as the program is."""
+
+
 def prometheus_program(name: str = "prometheus") -> str:
     """Its path. Skips the test without one, or fails when BLUEGREEN_REQUIRE says that there must be one."""
     found = shutil.which(name)
     if found is None:
-        message = f"{name} is not installed: apt-get install prometheus"
-        if "prometheus" in os.environ.get("BLUEGREEN_REQUIRE", "").split():
+        message = f"{name} is not installed: apt-get install {PACKAGES.get(name, name)}"
+        if PACKAGES.get(name, name) in os.environ.get("BLUEGREEN_REQUIRE", "").split():
             pytest.fail(message)
         pytest.skip(message)
     return found
@@ -68,7 +72,8 @@ class Prometheus:
         async with asyncio.timeout(60):
             while True:
                 try:
-                    if (await self._client.get("/-/ready")).status_code == 200:
+                    # VictoriaMetrics does not know /-/ready, but answers queries as soon as it is.
+                    if (await self._client.get("/api/v1/query", params={"query": "1"})).status_code == 200:
                         return
                 except httpx.TransportError:
                     pass
@@ -81,22 +86,41 @@ class Prometheus:
 @asynccontextmanager
 async def prometheus(directory: Path, target: str, token: str) -> AsyncIterator[Prometheus]:
     """Scrapes `target` (host:port) every second."""
-    program = prometheus_program()
-    address = f"127.0.0.1:{free_port()}"
+    command = [
+        prometheus_program(),
+        f"--config.file={_configured(directory, target, token)}",
+        f"--storage.tsdb.path={directory / 'data'}",
+    ]
+    async with _running(directory, command, "--web.listen-address") as found:
+        yield found
+
+
+@asynccontextmanager
+async def victoria_metrics(directory: Path, target: str) -> AsyncIterator[Prometheus]:
+    """The same by Debian's VictoriaMetrics, which answers as Prometheus does. Samples are shown after a second."""
+    command = [
+        prometheus_program("victoria-metrics"),
+        f"-promscrape.config={_configured(directory, target, 'token')}",
+        f"-storageDataPath={directory / 'data'}",
+        "-search.latencyOffset=1s",
+    ]
+    async with _running(directory, command, "-httpListenAddr") as found:
+        yield found
+
+
+def _configured(directory: Path, target: str, token: str) -> Path:
     (directory / "token").write_text(token)
     (directory / "token").chmod(0o600)
-    (directory / "prometheus.yml").write_text(CONFIGURATION.format(token=directory / "token", target=target))
+    path = directory / "prometheus.yml"
+    path.write_text(CONFIGURATION.format(token=directory / "token", target=target))
+    return path
+
+
+@asynccontextmanager
+async def _running(directory: Path, command: list[str], listening: str) -> AsyncIterator[Prometheus]:
+    address = f"127.0.0.1:{free_port()}"
     with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={directory / 'prometheus.yml'}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen([*command, f"{listening}={address}"], stdout=log, stderr=log)
     found = Prometheus(address)
     try:
         await found.ready()
