@@ -142,6 +142,7 @@ observe_seconds = 30
 error_threshold = 0.02
 latency_threshold_ms = 200
 sticky = "cookie:session"
+set_cookie = true
 force_header = "X-Slot"
 force_cookie = "slot"
 """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bluegreen.domain.errors import BluegreenError, ConfigurationError, StaleRoute, UsageError
 from bluegreen.domain.model import Color, Endpoint, Route, RouteTarget
-from bluegreen.domain.service import HealthCheck, ServiceSpec
+from bluegreen.domain.service import Canary, HealthCheck, ServiceSpec
 from bluegreen.routers.haproxy import admin, config
 from bluegreen.routers.haproxy.config import ProxySettings, Rendered, render
 from bluegreen.routers.haproxy.generations import next_entries
@@ -55,6 +57,17 @@ def test_the_endpoints_in_the_text_can_be_read_back_and_do_not_count_as_a_change
     assert Rendered(text, before.hosts, before.suffixes).fingerprint == before.fingerprint
     again = render([spec("app"), spec("app2")], config.all_slots(text), SETTINGS)
     assert again.config == text
+
+
+def test_a_cookie_is_set_only_for_who_asks_and_goes_over_https_alone_where_that_is_spoken() -> None:
+    asks = replace(spec("app"), canary=Canary(sticky="cookie:bg-user", set_cookie=True))
+    assert "Set-Cookie" not in rendered(replace(asks, canary=Canary(sticky="cookie:bg-user"))).config
+    plain = render([asks, spec("app2")], {}, SETTINGS).config
+    secret = render([asks, spec("app2")], {}, replace(SETTINGS, certificate="/etc/site.pem")).config
+    assert "Secure" not in plain
+    (line,) = [line for line in secret.splitlines() if "Set-Cookie" in line]
+    assert 'add-header Set-Cookie "bg-user=%[var(txn.newcomer)]; Path=/; HttpOnly; SameSite=Lax; Secure"' in line
+    assert "-m str app }" in line
 
 
 def test_the_last_backend_of_the_text_can_be_changed_too() -> None:

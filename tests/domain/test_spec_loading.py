@@ -138,6 +138,7 @@ def test_every_key_arrives() -> None:
                 error_threshold=0.02,
                 latency_threshold_ms=200.0,
                 sticky="cookie:session",
+                set_cookie=True,
                 force_header="X-Slot",
                 force_cookie="slot",
             ),

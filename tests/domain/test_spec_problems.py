@@ -140,6 +140,10 @@ def problems_of(text: str) -> list[str]:
             HEAD + 'labels = { deployment = "x" }',
             "services.api.labels.deployment: is set by bluegreen for each deployment; leave it out",
         ),
+        (
+            HEAD + 'canary = { set_cookie = true, sticky = "header:X-User" }',
+            'services.api.canary.set_cookie: needs the name of the cookie: sticky = "cookie:NAME"',
+        ),
         # smoke tests
         (SMOKE + "max_seconds = 1", "services.api.smoke[0]: needs a request or a command"),
         (

@@ -93,6 +93,13 @@ class Client:
     def versions(self, requests: int, headers: Mapping[str, str] | None = None) -> Counter[str]:
         return Counter(self.version(headers) for _ in range(requests))
 
+    def cookie(self) -> str:
+        """What the router gives to somebody who has none."""
+        self._connection.request("GET", "/")
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.headers.get("Set-Cookie", "").partition(";")[0]
+
     def on_green(self) -> set[str]:
         return {user for user in USERS if self.version({"X-User": user}) == "v2"}
 
@@ -239,6 +246,21 @@ def test_a_user_stays_on_a_side_and_nobody_chooses_it_where_that_is_not_configur
             system.call("promote", service=SERVICE, requested_by="ada")
         on_step(system, deployment, 100)
         assert client.on_green() == set(USERS)
+
+
+def test_a_browser_without_any_cookie_gets_one_and_stays_on_its_side(new: System) -> None:
+    system = with_canary(new, 'sticky = "cookie:bg-user"\nset_cookie = true')
+    with client_of(system) as client:
+        assert client.cookie() == "", "nothing is shared yet"
+        deployment = canary(system, {**BY_HAND, "canary.steps": "[50, 80, 100]"})
+        on_step(system, deployment, 50)
+        cookies = [client.cookie() for _ in USERS]
+        before = {cookie for cookie in cookies if client.version({"Cookie": cookie}) == "v2"}
+        assert_share(len(before), len(USERS), 50)
+        promoted_to(system, deployment, 80)
+        now = {cookie for cookie in cookies if client.version({"Cookie": cookie}) == "v2"}
+        assert before <= now
+        assert_share(len(now), len(USERS), 80)
 
 
 def test_a_header_or_a_cookie_chooses_a_side_where_it_is_configured_and_no_other_does(new: System) -> None:

@@ -14,6 +14,7 @@ from bluegreen.domain.service import Canary, ServiceSpec
 from bluegreen.routers.haproxy.router import HaproxyRouter
 from tests.support.haproxy import haproxy_place, service
 from tests.support.http_backends import HttpBackend
+from tests.support.shares import assert_share
 
 USERS = [f"user-{number}" for number in range(400)]
 BLUE, GREEN = RouteTarget(Color.BLUE, "app-blue-1"), RouteTarget(Color.GREEN, "app-green-2")
@@ -34,6 +35,12 @@ class Split:
     def side(self, headers: dict[str, str] | None = None) -> str:
         self.connection.request("GET", "/", headers={"Host": self.host, **(headers or {})})
         return self.connection.getresponse().read().decode()
+
+    def newcomer(self) -> tuple[str, str]:
+        """The side of somebody who comes without a cookie, and the cookie that he was given; "" for none."""
+        self.connection.request("GET", "/", headers={"Host": self.host})
+        answer = self.connection.getresponse()
+        return answer.read().decode(), answer.headers.get("Set-Cookie", "")
 
     def on_green(self, header: Callable[[str], dict[str, str]]) -> set[str]:
         return {user for user in USERS if self.side(header(user)) == "green"}
@@ -104,6 +111,34 @@ async def test_without_the_value_the_share_is_drawn_for_each_request(headers: di
         await app.share(30)
         seen = [app.side(headers) for _ in range(600)]
         assert 0.2 < seen.count("green") / len(seen) < 0.4
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["one service", "two services"])
+async def test_who_comes_without_the_cookie_gets_one_and_stays_where_he_was_from_his_first_request_on(
+    alone: bool,
+) -> None:
+    async with split(Canary(sticky="cookie:bg-user", set_cookie=True), alone=alone) as app:
+        await app.share(30)
+        newcomers = [app.newcomer() for _ in range(200)]
+        assert_share(sum(side == "green" for side, _ in newcomers), len(newcomers), 30)
+        cookies = [cookie.partition(";")[0] for _, cookie in newcomers]
+        assert len(set(cookies)) == len(newcomers)
+        assert all(cookie.endswith("; Path=/; HttpOnly; SameSite=Lax") for _, cookie in newcomers)
+        for (side, _), cookie in zip(newcomers, cookies, strict=True):
+            assert app.side({"Cookie": f"theme=dark; {cookie}"}) == side
+        await app.share(70)
+        for (side, _), cookie in zip(newcomers, cookies, strict=True):
+            assert side == "blue" or app.side({"Cookie": cookie}) == "green"
+        app.connection.request("GET", "/", headers={"Host": app.host, "Cookie": cookies[0]})
+        answer = app.connection.getresponse()
+        answer.read()
+        assert answer.headers["Set-Cookie"] is None, "once is enough"
+        for percent in (0, 100):
+            await app.share(percent)
+            assert app.newcomer()[1] == "", "nothing is shared, so there is nothing to stick to"
+        if not alone:
+            app.host = "other.example"
+            assert app.newcomer()[1] == "", "another service did not ask for it"
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["one service", "two services"])

@@ -97,7 +97,8 @@ class Canary:
     """How `--strategy canary` moves the traffic: `steps` are green's shares in percent, growing, the last one 100.
 
     `error_threshold` (a share) and `latency_threshold_ms` stand in for the policy's limits while both versions serve.
-    `sticky` is `cookie:NAME` or `header:NAME`: requests with the same value stay on the same side. Requests that have
+    `sticky` is `cookie:NAME` or `header:NAME`: requests with the same value stay on the same side; with `set_cookie`
+    whoever comes without that cookie gets one from the router. Requests that have
     `force_header` or `force_cookie` with the value blue or green go to that side while it has a share.
     """
 
@@ -107,6 +108,7 @@ class Canary:
     error_threshold: float | None = None
     latency_threshold_ms: float | None = None
     sticky: str = ""
+    set_cookie: bool = False
     force_header: str = ""
     force_cookie: str = ""
 

@@ -50,6 +50,7 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     yield from in_analyses(service.get("analysis"), (*at, "analysis"))
     yield from _nothing_to_repeat(service, at)
     yield from _canary_steps(_table(service, "canary").get("steps"), (*at, "canary", "steps"))
+    yield from _no_cookie_to_set(_table(service, "canary"), (*at, "canary", "set_cookie"))
     env = _table(service, "env")
     if env.get("PORT", "{port}") != "{port}":
         yield Problem((*at, "env", "PORT"), 'is set by bluegreen for each replica; use "{port}" or leave it out')
@@ -112,6 +113,11 @@ def _canary_steps(steps: object, at: Location) -> Iterator[Problem]:
         yield Problem(at, f"must grow from step to step, got {steps}")
     elif steps[-1] != 100:
         yield Problem(at, f"must end with 100, got {steps}; the last step gives green all the traffic")
+
+
+def _no_cookie_to_set(canary: Raw, at: Location) -> Iterator[Problem]:
+    if canary.get("set_cookie") is True and not str(canary.get("sticky", "")).startswith("cookie:"):
+        yield Problem(at, 'needs the name of the cookie: sticky = "cookie:NAME"')
 
 
 def _smoke(tests: object, at: Location) -> Iterator[Problem]:

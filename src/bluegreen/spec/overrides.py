@@ -23,7 +23,7 @@ _NOT_HERE = {
     "hosts": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "protocol": "can't be changed for one deployment; change the file and type: bluegreen reload",
     **dict.fromkeys(
-        ("canary.sticky", "canary.force_header", "canary.force_cookie"),
+        ("canary.sticky", "canary.set_cookie", "canary.force_header", "canary.force_cookie"),
         "can't be changed for one deployment; change the file and type: bluegreen reload",
     ),
     "smoke": "can't be changed for one deployment; change the file and type: bluegreen reload",

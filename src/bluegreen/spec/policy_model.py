@@ -154,6 +154,11 @@ class CanaryTable(Table):
         description='Keeps users on their side: "cookie:NAME" or "header:NAME", whose value tells them apart. Requests'
         " without it are spread at random.",
     )
+    set_cookie: bool = Field(
+        default=_CANARY.set_cookie,
+        description="Gives whoever comes without the cookie of `sticky` one with a random value, until the browser is"
+        " closed, while both versions serve.",
+    )
     force_header: RequestName | None = Field(
         default=None,
         description="Name of a header that chooses the side, blue or green, while it has a share of the traffic."

@@ -18,7 +18,7 @@ from bluegreen.routers.haproxy import counting
 from bluegreen.routers.haproxy.defaults import BACKEND_DEFAULTS, default_sections
 from bluegreen.routers.haproxy.hosts import host_maps
 from bluegreen.routers.haproxy.routes import DETOURS, NO_VERSION_BACKEND, WORKLOAD_ID_MAX_LENGTH, backend_name
-from bluegreen.routers.haproxy.sides import side_rules
+from bluegreen.routers.haproxy.sides import cookie_rules, side_rules
 from bluegreen.routers.haproxy.slots import Slots, grown, slot_count
 
 ROUTES_MAP = "routes.map"
@@ -183,6 +183,7 @@ def _frontend(
         f"  http-request track-sc0 var(txn.route),field(2,/) table {COUNTERS}",
         f"  http-request set-header X-Forwarded-Proto {'https' if tls else 'http'}",
         "  option forwardfor",
+        *cookie_rules(services, only=only, secure=bool(tls)),
         *counting.indented(counting.latency_rules()),
         "  use_backend %[var(txn.route),field(1,/)]",
         f"  default_backend {NO_VERSION_BACKEND}",

@@ -13,26 +13,46 @@ from collections.abc import Iterator, Sequence
 from bluegreen.domain.service import ServiceSpec
 
 _SHARED = "{ var(txn.share) -m found }"
+_NEWCOMER = "{ var(txn.newcomer) -m found }"
 
 
 def side_rules(services: Sequence[ServiceSpec], *, only: bool) -> list[str]:
     """`only`: there is one service, and its name is in no variable."""
-    return [rule for spec in services for rule in _rules(spec, _SHARED if only else _of(spec))]
+    return [rule for spec in services for rule in _rules(spec, _SHARED if only else _of(spec, _SHARED))]
 
 
-def _of(spec: ServiceSpec) -> str:
-    return f"{_SHARED} {{ var(txn.service) -m str {spec.name} }}"
+def cookie_rules(services: Sequence[ServiceSpec], *, only: bool, secure: bool) -> list[str]:
+    """Tells those who came without the cookie which value they were given; `secure`: for browsers on HTTPS alone."""
+    attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+    return [
+        f'  http-response add-header Set-Cookie "{_name(spec)}=%[var(txn.newcomer)]{attributes}"'
+        f" if {_NEWCOMER if only else _of(spec, _NEWCOMER)}"
+        for spec in services
+        if spec.canary.set_cookie
+    ]
+
+
+def _of(spec: ServiceSpec, condition: str) -> str:
+    return f"{condition} {{ var(txn.service) -m str {spec.name} }}"
+
+
+def _name(spec: ServiceSpec) -> str:
+    return spec.canary.sticky.partition(":")[2]
 
 
 def _rules(spec: ServiceSpec, when: str) -> Iterator[str]:
     canary = spec.canary
     if canary.sticky:
-        kind, _, name = canary.sticky.partition(":")
-        user = f"req.cook({name})" if kind == "cookie" else f"req.fhdr({name})"
+        name = _name(spec)
+        user = f"req.cook({name})" if canary.sticky.startswith("cookie:") else f"req.fhdr({name})"
         # Mixed with green's id: another deployment tries its first step on other users.
+        number = "concat(/,txn.new),xxh32,mod(100),sub(txn.share)"
         yield f"  http-request set-var(txn.new) var(txn.route),field(3,|),field(2,/) if {when}"
-        draw = f"{user},concat(/,txn.new),xxh32,mod(100),sub(txn.share)"
-        yield f"  http-request set-var(txn.draw) {draw} if {when} {{ {user} -m len ge 1 }}"
+        yield f"  http-request set-var(txn.draw) {user},{number} if {when} {{ {user} -m len ge 1 }}"
+        if canary.set_cookie:
+            yield f"  http-request set-var(txn.newcomer) uuid() if {when} !{{ {user} -m len ge 1 }}"
+            given = f"{when} {_NEWCOMER}"
+            yield f"  http-request set-var(txn.draw) var(txn.newcomer),{number} if {given}"
     asked = [f"req.cook({canary.force_cookie})"] if canary.force_cookie else []
     asked += [f"req.fhdr({canary.force_header})"] if canary.force_header else []
     if asked:
