@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -227,6 +229,33 @@ def test_kill_minus_9_of_the_daemon_on_each_step_changes_no_share_and_the_walk_g
         own.wait(deployment, "completed")
     traffic.assert_no_request_failed()
     assert_settled(own, "v2")
+
+
+def test_what_a_step_has_counted_outlives_the_daemon(own: System) -> None:
+    with client_of(own) as client:
+        deployment = canary(own, {**BY_HAND, "canary.steps": "[50, 100]"})
+        on_step(own, deployment, 50)
+        count = client.versions(60)["v2"]
+    until(lambda: written_down(own, deployment) == count, "it is on disk", state=lambda: written_down(own, deployment))
+    kill_daemon(own)
+    own.up()
+    told = f"0 of {count} requests to v2"
+    until(lambda: told in reason_of(own, deployment), told, state=lambda: reason_of(own, deployment))
+    own.run("rollback", SERVICE)
+    own.wait(deployment, "rolled_back")
+    until(lambda: written_down(own, deployment) is None, "nothing of it is left")
+
+
+def written_down(system: System, deployment: str) -> int | None:
+    """How many requests to green the daemon has put on disk."""
+    question = "SELECT document FROM documents WHERE kind = 'watch' AND key = ?"
+    with contextlib.closing(sqlite3.connect(system.directory / ".bluegreen" / "events.sqlite")) as database:
+        row = database.execute(question, (deployment,)).fetchone()
+    return None if row is None else int(json.loads(json.loads(row[0])["watch"])["errors"]["mine"]["requests"])
+
+
+def reason_of(system: System, deployment: str) -> str:
+    return str(system.call("deployment", deployment=deployment)["reason"])
 
 
 def test_a_user_stays_on_a_side_and_nobody_chooses_it_where_that_is_not_configured(new: System) -> None:

@@ -40,7 +40,10 @@ def approve(
 def promote(
     service: o.Service, /, *, reason: o.Reason = "", as_json: o.Json = False, config: o.Config = o.CONFIG_DEFAULT
 ) -> int:
-    """Let a verified green have the traffic, or accept a green that monitoring could not judge."""
+    """Let a verified green have the traffic, or accept a green that monitoring could not judge.
+
+    On a canary step it ends the watching and goes on to the next share at once.
+    """
     client = DaemonClient(config)
     raw = client.call_raw("promote", r.ServiceRequest(service, o.requested_by(), reason))
     if as_json:
