@@ -17,8 +17,12 @@ from examples.traffic import NO_STATUS, TrafficReport
 from tests.e2e.faults import (
     QUICK,
     SERVICE,
+    answered_by,
     assert_settled,
     begin,
+    ended,
+    haproxy_master,
+    haproxy_workers,
     image,
     json_of,
     kill_daemon,
@@ -229,6 +233,34 @@ def test_kill_minus_9_of_the_daemon_on_each_step_changes_no_share_and_the_walk_g
         own.wait(deployment, "completed")
     traffic.assert_no_request_failed()
     assert_settled(own, "v2")
+
+
+def test_a_router_that_is_killed_or_configured_anew_on_a_step_keeps_the_share(own: System) -> None:
+    deployment = canary(own)
+    on_step(own, deployment, 10)
+    master, workers = haproxy_master(own), haproxy_workers(own)
+    master.kill()
+    for process in (master, *workers):
+        ended(process)
+    until(lambda: answered_by_a_version(own), "it answers again")
+    with client_of(own) as client:
+        assert_share(client.versions(300)["v2"], 300, 10)
+    own.config.write_text(f'{own.config.read_text()}\n[services.{SERVICE}.canary]\nforce_header = "X-Slot"\n')
+    reloaded = own.run("reload")
+    assert reloaded.returncode == 0, reloaded.stderr
+    with client_of(own) as client:
+        assert set(client.versions(30, {"X-Slot": "green"})) == {"v2"}, "the new key applies"
+        assert_share(client.versions(300)["v2"], 300, 10)
+        promoted_to(own, deployment, 50)
+        assert_share(client.versions(300)["v2"], 300, 50)
+    assert moves(own, deployment) == [{"blue": 90, "green": 10}, {"blue": 50, "green": 50}]
+
+
+def answered_by_a_version(system: System) -> bool:
+    try:
+        return answered_by(system) in ("v1", "v2")
+    except OSError:
+        return False
 
 
 def test_what_a_step_has_counted_outlives_the_daemon(own: System) -> None:
