@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bluegreen.domain.baseline import Baseline, Window
+from bluegreen.domain.judging import verdict_of
 from bluegreen.domain.latency import EDGES_MILLISECONDS, merged
 from bluegreen.domain.model import SlotTraffic
 from bluegreen.domain.service import Policy
@@ -277,3 +278,13 @@ def test_the_worst_answer_wins() -> None:
     assert combined(answers[:2]).answer is Answer.INCONCLUSIVE
     with pytest.raises(ValueError, match="empty"):
         combined([])
+
+
+def test_all_that_failed_is_told_or_else_all_that_does_not_tell() -> None:
+    passed = Verdict(Answer.PASS, "fine", "health")
+    few, again = (Verdict(Answer.INCONCLUSIVE, "15 more are needed", name, 5) for name in ("errors", "latency"))
+    away = Verdict(Answer.INCONCLUSIVE, "the queue is not known", "queue")
+    bad = Verdict(Answer.FAIL, "the queue is too long", "queue")
+    assert verdict_of([passed]) == passed
+    assert verdict_of([passed, few, again, away]).reason == "15 more are needed; the queue is not known"
+    assert verdict_of([few, bad, away]).reason == "the queue is too long"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bluegreen.domain.deployment import Deployment
 from bluegreen.domain.health import Health
@@ -27,12 +28,12 @@ def judge_green(d: Deployment, spec: ServiceSpec, seen: Observation) -> tuple[Ve
 
 
 def verdict_of(measurements: Sequence[Verdict]) -> Verdict:
-    """The worst, with the reasons of all that failed."""
+    """The worst, with the reasons of all that failed, or else of all that do not tell."""
     worst = combined(measurements)
-    if worst.answer is not Answer.FAIL:
+    if worst.answer is Answer.PASS:
         return worst
-    reasons = [measurement.reason for measurement in measurements if measurement.answer is Answer.FAIL]
-    return Verdict(Answer.FAIL, "; ".join(reasons), worst.measurement, worst.requests, worst.events)
+    reasons = dict.fromkeys(measurement.reason for measurement in measurements if measurement.answer is worst.answer)
+    return replace(worst, reason="; ".join(reasons))
 
 
 def only_too_quiet(measurements: Sequence[Verdict]) -> bool:
