@@ -96,6 +96,7 @@ def test_a_bad_version_goes_back_and_the_log_says_why_with_all_numbers(
     # Every door says it in the same words.
     newest = json_of(new.run("history", SERVICE, "--json"))["deployments"][0]
     assert (newest["id"], newest["phase"], newest["cause"]) == (deployment, "rolled_back", view["cause"])
+    assert (newest["requests"], newest["errors"]) == (requests, errors)
     assert json_of(new.run("status", SERVICE, "--json"))["services"][0]["deployment"]["cause"] == view["cause"]
     assert said[0] in new.run("report", deployment, "--md").stdout.replace("\\", "")
 

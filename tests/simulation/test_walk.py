@@ -64,6 +64,8 @@ async def test_a_breach_moves_the_traffic_back_and_stops_green() -> None:
         ended = await world.until(Phase.ROLLED_BACK)
         assert await world.running() == {"app:v1"}
         assert "40 of 100" in ended.cause
+        (view, *_) = (await history(world.fleet, r.HistoryRequest("app"))).deployments
+        assert (view.requests, view.errors) == (100, 40)
         assert ("deploy-rollback", "warning") in [(alert.name, alert.severity) for alert in world.alerts.alerts]
 
 

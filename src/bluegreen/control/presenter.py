@@ -46,6 +46,7 @@ def deployment_view(fleet: Fleet, deployment: Deployment) -> DeploymentView:
     traffic = fleet.view.traffic(service) if live and deployment.switched else None
     green = deployment.green
     counted = traffic.get(green.color) if traffic and green else None
+    requests, errors = (counted.requests, counted.errors) if counted else deployment.judged_on or (None, None)
     return DeploymentView(
         id=deployment.id,
         service=service,
@@ -63,8 +64,8 @@ def deployment_view(fleet: Fleet, deployment: Deployment) -> DeploymentView:
         switched_at=deployment.switched_at,
         switch_milliseconds=deployment.switch_milliseconds,
         rollback_milliseconds=deployment.rollback_milliseconds,
-        requests=counted.requests if counted else None,
-        errors=counted.errors if counted else None,
+        requests=requests,
+        errors=errors,
         cause=deployment.cause,
         attention=deployment.attention,
         cut_requests=deployment.cut_requests,

@@ -56,6 +56,8 @@ class Deployment:
     attention: str = ""
     verdict: str = ""
     """Why monitoring passed."""
+    judged_on: tuple[int, int] | None = None
+    """Requests to green, and those of them that failed, when it was last decided about it by what was measured."""
     ending: Phase = Phase.COMPLETED
     ended_at: float | None = None
     blue_healthy_after_rollback: bool | None = None
@@ -189,7 +191,7 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
         case e.Verified() | e.ApprovalNeeded():
             return replace(d, verified=True)
         case e.MonitoringPassed():
-            return replace(d, verdict=event.verdict, attention="")
+            return replace(d, verdict=event.verdict, attention="", judged_on=(event.requests, event.errors))
         case e.Promoted():
             return replace(d, accepted=d.switched)
         case e.DeploymentFailing():
@@ -201,7 +203,10 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
         case e.RetentionEnded():
             return replace(d, drain_timeout_seconds=event.drain_timeout_seconds)
         case e.RollbackRequested():
-            return replace(d, ending=Phase.ROLLED_BACK, cause=event.cause)
+            judged = next(
+                ((m.requests, m.events) for m in event.measurements if m.measurement == "errors"), d.judged_on
+            )
+            return replace(d, ending=Phase.ROLLED_BACK, cause=event.cause, judged_on=judged)
         case e.BlueVerified():
             return replace(d, blue_healthy_after_rollback=event.healthy)
         case e.LogsCollected():

@@ -45,7 +45,8 @@ def _success(view: DeploymentView, config_path: Path) -> list[str]:
     if view.switch_milliseconds is not None:
         lines.append(f"  the router acknowledged the switch in {milliseconds(view.switch_milliseconds)}")
     if view.requests is not None:
-        lines.append(f"  {view.requests} requests on it so far, {view.errors or 0} errors")
+        told = "on it so far" if view.ended_at is None else "on it while it was watched"
+        lines.append(f"  {view.requests} requests {told}, {view.errors or 0} errors")
     if view.phase == Phase.MONITORING:
         watch = command_line(f"status {view.service} --watch", config_path)
         guard = " and rolls back by itself if it breaks its limits" if view.previous_image else ""
