@@ -71,12 +71,17 @@ def judge_errors(watch: Watch | None, policy: Policy, whose: str = "the new vers
         return Verdict(Answer.INCONCLUSIVE, "no reading of the router's counters yet", "errors")
     by = watch.yardstick
     limit = by.error_limit_at(concurrent=watch.concurrent)
-    accepted = limit if by.allowed_errors is None else by.allowed_errors
-    excused = limit if by.excused_errors is None else by.excused_errors
     broken = f", {watch.seen.truncated} of them by breaking off in the middle" if watch.seen.truncated else ""
-    what = f"failed{broken}"
     question = _Question(
-        "errors", what, whose, limit, by.probability, by.blue_error_share, accepted, excused, by.error_unrest
+        measurement="errors",
+        what=f"failed{broken}",
+        whose=whose,
+        limit=limit,
+        probability=by.probability,
+        blue_share=by.blue_error_share,
+        accepted=limit if by.allowed_errors is None else by.allowed_errors,
+        excused=limit if by.excused_errors is None else by.excused_errors,
+        unrest=by.error_unrest,
     )
     return _judged(question, watch.errors, watch, policy)
 
@@ -88,9 +93,16 @@ def judge_latency(watch: Watch | None, policy: Policy, whose: str = "the new ver
     by = watch.yardstick
     limit = by.slow_milliseconds
     assert limit is not None, "checked above"
-    what, share = f"took longer than {limit:g} ms", by.slow_limit
     question = _Question(
-        "latency", what, whose, share, by.probability, None, accepted=share, excused=share, unrest=by.slow_unrest
+        measurement="latency",
+        what=f"took longer than {limit:g} ms",
+        whose=whose,
+        limit=by.slow_limit,
+        probability=by.probability,
+        blue_share=None,
+        accepted=by.slow_limit,
+        excused=by.slow_limit,
+        unrest=by.slow_unrest,
     )
     return _judged(question, watch.slow, watch, policy)
 
@@ -108,7 +120,6 @@ class _Question:
     """Up to this share green passes, whatever blue did."""
     excused: float
     """Up to this share, or a little more by luck, it passes because blue was surely as bad."""
-
     unrest: float
     """Evidence that the old version's worst moment would be, when that is more than luck; else 0."""
 
