@@ -20,6 +20,8 @@ from bluegreen.runtimes.fake import Behavior
 from tests.simulation.world import World, service
 
 MANUAL = service(policy=replace(service().policy, auto_promote=False))
+BRIEF = service(policy=replace(service().policy, monitor_seconds=20, poll_seconds=1.0))
+"""For tests that last many times the time of watching."""
 
 
 async def test_a_deployment_walks_through_and_leaves_exactly_the_new_version() -> None:
@@ -70,10 +72,10 @@ async def test_a_breach_moves_the_traffic_back_and_stops_green() -> None:
 
 
 async def test_silence_holds_and_a_person_may_accept() -> None:
-    async with World() as world:
+    async with World(BRIEF) as world:
         await world.first_version()
         deployment = await world.to_monitoring()
-        await world.clock.advance(3600)
+        await world.clock.advance(12 * BRIEF.policy.monitor_seconds)
         assert world.last().phase is Phase.MONITORING
         assert "holding" in world.fleet.watchers["app"].reasons[deployment.id]
         await promote(world.fleet, r.ServiceRequest("app", "ada"))
@@ -84,7 +86,7 @@ async def test_people_are_told_once_when_it_goes_on_holding() -> None:
     def told() -> list[str]:
         return [alert.message for alert in world.alerts.alerts if alert.name == "deploy-needs-attention"]
 
-    async with World() as world:
+    async with World(BRIEF) as world:
         await world.first_version()
         deployment = await world.to_monitoring()
         watched = world.fleet.specs["app"].policy.monitor_seconds
@@ -105,12 +107,12 @@ async def test_people_are_told_once_when_it_goes_on_holding() -> None:
 
 
 async def test_a_router_whose_counters_cannot_be_read_never_promotes() -> None:
-    async with World() as world:
+    async with World(BRIEF) as world:
         await world.first_version()
         await world.to_monitoring()
         world.serve("app:v2")
         world.router.unreadable.add("app")
-        await world.clock.advance(3600)
+        await world.clock.advance(12 * BRIEF.policy.monitor_seconds)
         assert world.last().phase is Phase.MONITORING
 
 
