@@ -240,6 +240,26 @@ def test_a_record_of_few_requests_says_little_about_how_slow_blue_is() -> None:
     assert limits == [pytest.approx(0.292, abs=0.001), pytest.approx(0.0137, abs=0.0001), pytest.approx(0.01)]
 
 
+@pytest.mark.parametrize(
+    ("record", "slow_ones", "answer"),
+    [
+        # Few requests of blue's save green from blame, and let nothing pass that is not well itself.
+        (20, 200, Answer.INCONCLUSIVE),
+        (20, 10, Answer.PASS),
+        (20, 500, Answer.FAIL),
+        (10_000, 10, Answer.PASS),
+        (10_000, 200, Answer.FAIL),
+    ],
+)
+def test_green_is_slower_than_a_record_that_says_little(record: int, slow_ones: int, answer: Answer) -> None:
+    policy = replace(POLICY, max_latency_increase=0.2)
+    baseline = Baseline((Window("the last minute", record, 0, took(50, record).latency),))
+    slow = merged((took(50, 1_000 - slow_ones).latency, took(500, slow_ones).latency))
+    verdict = judge_latency(watched(SlotTraffic(1_000, latency=slow), policy=policy, baseline=baseline), policy)
+    assert verdict is not None
+    assert verdict.answer is answer, verdict.reason
+
+
 def test_the_tests_of_a_deployment_share_the_chance_of_a_false_rollback() -> None:
     both = replace(POLICY, max_latency_ms=100.0)
     assert yardstick(POLICY, None, concurrent=False).probability == 0.001

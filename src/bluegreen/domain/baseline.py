@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bluegreen.domain.collecting import counts
@@ -89,18 +89,13 @@ class Baseline:
         """What share of failed requests is no reason to keep green from passing: what is allowed, or what blue had in a
         window that shows beyond luck that it was more. `error_limit` gives green the benefit of every doubt, as who
         blames must; one error among twenty requests would let half of them fail."""
-        return max(
-            [
-                allowed,
-                *(
-                    window.errors / window.requests
-                    for window in self.windows
-                    if window.requests >= minimum
-                    and window.errors > allowed * window.requests
-                    and surely_more(Counted(window.requests, window.errors), allowed, EXCUSE_DOUBT)
-                ),
-            ]
-        )
+        failed = (Counted(window.requests, window.errors) for window in self.windows)
+        return _surely(allowed, failed, minimum)
+
+    def excused_slowness(self, milliseconds: float, allowed: float, minimum: int) -> float:
+        """The same for requests that take longer than this."""
+        slow = (Counted(sum(window.latency), slower_than(window.latency, milliseconds)) for window in self.windows)
+        return _surely(allowed, slow, minimum)
 
     def slow_limit(self, share: float, increase: float, minimum: int) -> tuple[float, float] | None:
         """(milliseconds, share): green is slower than blue when more than this share of its requests take longer.
@@ -125,3 +120,9 @@ class Baseline:
         known_best = max(records, key=lambda record: record.requests)
         seen = (record.share or 0.0 for record in records)
         return slowest, max(share, upper_share(known_best, RECORD_DOUBT), *seen)
+
+
+def _surely(allowed: float, records: Iterable[Counted], minimum: int) -> float:
+    """What is allowed, or the share of a record that shows beyond luck that it was more."""
+    sure = (of for of in records if of.requests >= minimum and surely_more(of, allowed, EXCUSE_DOUBT))
+    return max([allowed, *(of.share or 0.0 for of in sure)])

@@ -100,8 +100,8 @@ def judge_latency(watch: Watch | None, policy: Policy, whose: str = "the new ver
         limit=by.slow_limit,
         probability=by.probability,
         blue_share=None,
-        accepted=by.slow_limit,
-        excused=by.slow_limit,
+        accepted=by.slow_limit if by.excused_slowness is None else 1.0 - policy.latency_quantile,
+        excused=by.slow_limit if by.excused_slowness is None else by.excused_slowness,
         unrest=by.slow_unrest,
     )
     return _judged(question, watch.slow, watch, policy)

@@ -33,7 +33,8 @@ class Yardstick:
     slow_unrest: float = 0.0
     """Evidence that is forgiven while green is alone: the old version's own worst moments would be as much."""
     excused_errors: float | None = None
-    """Up to which share of errors green may pass; None: up to the limit."""
+    excused_slowness: float | None = None
+    """Up to which share green may pass; None: up to the limit."""
 
     def error_limit_at(self, *, concurrent: bool) -> float:
         return self.allowed_errors if concurrent and self.allowed_errors is not None else self.error_limit
@@ -42,13 +43,15 @@ class Yardstick:
 def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) -> Yardstick:
     """`concurrent` is whether the strategy has steps on which both sides get traffic."""
     record = baseline or Baseline()
-    slow_milliseconds, slow_limit = None, 1.0 - policy.latency_quantile
+    allowed_slowness = 1.0 - policy.latency_quantile
+    slow_milliseconds, slow_limit, excused_slowness = None, allowed_slowness, allowed_slowness
     if policy.max_latency_ms is not None:
         slow_milliseconds = edge_at_least(policy.max_latency_ms)
     elif policy.max_latency_increase is not None:
         relative = record.slow_limit(slow_limit, policy.max_latency_increase, policy.min_requests)
         if relative is not None:
             slow_milliseconds, slow_limit = relative
+            excused_slowness = record.excused_slowness(slow_milliseconds, allowed_slowness, policy.min_requests)
     tests = (2 if concurrent else 1) * (1 if slow_milliseconds is None else 2)
     probability = policy.false_rollback_probability / tests
     error_limit = record.error_limit(policy.max_error_rate, policy.min_requests)
@@ -62,6 +65,7 @@ def yardstick(policy: Policy, baseline: Baseline | None, *, concurrent: bool) ->
         blue_error_share=record.error_share(policy.min_requests),
         allowed_errors=policy.max_error_rate,
         excused_errors=record.excused_errors(policy.max_error_rate, policy.min_requests),
+        excused_slowness=excused_slowness,
     )
 
 
