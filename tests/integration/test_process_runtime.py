@@ -276,6 +276,7 @@ async def main():
     runtime = build(directory)
     await runtime.start(make_request(tiny_server(directory), workload_id=sys.argv[3], replicas=2))
     await until_listening(runtime, sys.argv[3])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Under nohup it would be ignored.
     os.killpg(0, getattr(signal, sys.argv[2]))
 
 asyncio.run(main())
