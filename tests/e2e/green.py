@@ -34,6 +34,7 @@ class Green:
         self.checks = 0
         self.requests = 0
         self.fails_every, self.slow_every = _number(version, "fails"), _number(version, "slow")
+        self.breaks_every = _number(version, "breaks")
 
     def answer(self, request: Request) -> Response:
         if request.path == "/health":
@@ -45,6 +46,8 @@ class Green:
         if request.path == "/smoke":
             return self._smoke()
         self.requests += 1
+        if self.breaks_every and self.requests % self.breaks_every == 0:
+            return Response(stream=self._broken())
         bad = self.fails_every and self.requests % self.fails_every == 0
         bad = bad or (self.version == "payless" and request.path == "/pay")
         response = self._json(500 if bad or self._fails() else 200)
@@ -69,6 +72,10 @@ class Green:
 
     def _json(self, status: int) -> Response:
         return Response(status, json.dumps({"version": self.version}).encode() + b"\n")
+
+    async def _broken(self) -> AsyncIterator[bytes]:
+        yield b"so far"
+        raise ConnectionError("the model ran out of memory")
 
     async def _tokens(self, count: int, delay_seconds: float) -> AsyncIterator[bytes]:
         for index in range(count):

@@ -121,6 +121,21 @@ def test_a_slow_version_goes_back_for_its_latency(own: System, limits: dict[str,
     assert verdicts["latency"]["evidence"] >= verdicts["latency"]["bound"]
 
 
+def test_a_version_that_breaks_its_answers_off_goes_back_though_they_began_with_200(own: System) -> None:
+    with steady_traffic(own, rate_per_second=100) as traffic:
+        record_of_blue(own, traffic)
+        deployment = own.deploy("breaks-4", overrides=LONG)
+        view = own.wait(deployment, "rolled_back")
+    faults.assert_settled(own, "v1")
+    said = re.search(
+        r"(\d+) of \d+ requests to breaks-4 \(green\) failed, (\d+) of them by breaking off in the middle",
+        view["cause"],
+    )
+    assert said, view["cause"]
+    assert int(said[1]) == int(said[2]) > 0
+    assert traffic.report.by_status.keys() == {200, 0}, "no status told of it, the answers had no end"
+
+
 @pytest.mark.parametrize("strategy", ["blue-green", "canary"])
 def test_a_version_that_fails_as_the_old_one_does_is_not_blamed(new: System, strategy: str) -> None:
     add(new, CANARY)
