@@ -36,6 +36,7 @@ def test_what_is_no_duration_names_the_parameter_and_shows_how_to_write_it(text:
     [
         ("now", NOW),
         ("-30s", NOW - 30),
+        ("30s", NOW - 30),
         ("-1d", NOW - 86_400),
         ("2026-11-24T04:10:00Z", NOW),
         ("2026-11-24T04:10:00", NOW),

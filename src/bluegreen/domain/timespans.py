@@ -11,7 +11,7 @@ SECONDS_OF = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 LAST_MOMENT = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 can write."""
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd])")
-_EXAMPLES = "Write 2026-11-24T04:10:00Z, now, or a time before now: -30s, -5m, -2h, -1d"
+_EXAMPLES = "Write 2026-11-24T04:10:00Z, now, or a time before now: -5m (or 5m), -30s, -2h, -1d"
 
 
 def parse_duration(parameter: str, text: str) -> float:
@@ -26,14 +26,14 @@ def parse_duration(parameter: str, text: str) -> float:
 
 
 def parse_moment(parameter: str, text: str, now: float) -> float:
-    """Seconds since the epoch of `now`, `-5m` or an ISO 8601 moment (UTC when it has no offset), from 1970 to 9999.
-    Raises UsageError naming the parameter."""
+    """Seconds since the epoch of `now`, `-5m` or `5m` (both are five minutes ago), or an ISO 8601 moment (UTC when it
+    has no offset), from 1970 to 9999. Raises UsageError naming the parameter."""
     text = text.strip()
     if text == "now":
         return now
     try:
-        if text.startswith("-"):
-            seconds = now - parse_duration(parameter, text[1:])
+        if _DURATION.fullmatch(ago := text.removeprefix("-")):
+            seconds = now - parse_duration(parameter, ago)
         else:
             moment = datetime.fromisoformat(text)
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
