@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.support.docker_engine import DockerEngine, running_engine
 
 # A slow machine is no failed property; times are measured in bench/.
 settings.register_profile("bluegreen", deadline=None)
 settings.load_profile("bluegreen")
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[DockerEngine]:
+    """One for all tests of a worker: put them into `xdist_group("docker")`, so that there is one in all."""
+    with running_engine() as engine:
+        yield engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,12 @@ import pytest
 from bluegreen.control.ports import LaunchRequest, WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Resources, WorkloadState
+from bluegreen.runtimes.docker.keeper import Backoff
+from bluegreen.runtimes.docker.runtime import DockerRuntime
 from bluegreen.runtimes.fake import Behavior, FakeRuntime
 from bluegreen.runtimes.process.launch_plan import ShimSettings
 from bluegreen.runtimes.process.runtime import ProcessRuntime
+from tests.support.docker_engine import DockerEngine
 from tests.support_runtime import (
     eventually,
     make_request,
@@ -29,6 +32,10 @@ CAPACITY = Resources(gpus=4, cpus=8.0, memory_mb=1024)
 GOOD, NOISY, MISSING = "registry/model:v1.0", "registry/model:noisy", "registry/model:missing"
 
 
+async def no_close() -> None:
+    """For a runtime that holds nothing open."""
+
+
 @dataclass
 class World:
     """A runtime, the commands for it, and what a test does behind its back."""
@@ -38,6 +45,7 @@ class World:
     restart_controller: Callable[[], WorkloadRuntime]
     crash: Callable[[str, int], None]
     left_over: Callable[[str], list[int]]
+    close: Callable[[], Awaitable[None]] = no_close
 
     def request(
         self, image: str = GOOD, *, replicas: int = 1, resources: Resources | None = None, workload_id: str = ""
@@ -88,12 +96,58 @@ def process_world(directory: Path) -> World:
     )
 
 
-@pytest.fixture(params=[fake_world, process_world], ids=["fake", "process"])
+def docker_world(directory: Path, engine: DockerEngine) -> World:
+    built: list[DockerRuntime] = []
+    for image in (GOOD, NOISY, MISSING):
+        engine.make_server_image(image)
+
+    def build() -> DockerRuntime:
+        runtime = DockerRuntime(
+            directory / "state",
+            host=engine.host,
+            base_directory=directory,
+            capacity=CAPACITY,
+            network=engine.network,
+            backoff=Backoff(first_seconds=0.05),
+            gpu_requests=lambda _devices: [],  # There are none here that an engine could hand out.
+        )
+        built.append(runtime)
+        return runtime
+
+    async def close() -> None:
+        for runtime in built:
+            await runtime.aclose()
+
+    commands: dict[str, tuple[str, ...]] = {
+        GOOD: ("/server", "{port}"),
+        NOISY: ("/server", "{port}", "--lines", "300"),
+        MISSING: ("no-such-program",),
+    }
+    return World(
+        build(),
+        command_of=commands.__getitem__,
+        restart_controller=build,
+        crash=lambda _workload_id, pid: os.kill(pid, signal.SIGKILL),
+        left_over=processes_with,
+        close=close,
+    )
+
+
+@pytest.fixture(
+    params=["fake", "process", pytest.param("docker", marks=pytest.mark.xdist_group("docker"))],
+)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    built: World = request.param(tmp_path)
+    match request.param:
+        case "fake":
+            built = fake_world(tmp_path)
+        case "process":
+            built = process_world(tmp_path)
+        case _:
+            built = docker_world(tmp_path, request.getfixturevalue("docker_engine"))
     yield built
     for status in await built.runtime.list():
         await built.runtime.stop(status.workload.id)
+    await built.close()
 
 
 async def test_started_replicas_come_to_listen_each_on_its_own_port(world: World) -> None:

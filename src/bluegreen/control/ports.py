@@ -97,6 +97,10 @@ class WorkloadRuntime(Protocol):
         Does not block the event loop; one question for all of them costs less than one for each."""
         ...
 
+    async def aclose(self) -> None:
+        """Lets go of what this object holds open, when the controller ends. Workloads go on."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RouterHealth:

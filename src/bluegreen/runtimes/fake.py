@@ -161,6 +161,9 @@ class FakeRuntime:
             for workload_id, status in runs.items()
         }
 
+    async def aclose(self) -> None:
+        return None
+
     # -- what happens to workloads --------------------------------------------------------------------------------
 
     def crash(self, workload_id: str, index: int, *, exit_code: int = 1) -> None:

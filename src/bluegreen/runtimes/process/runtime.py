@@ -131,6 +131,9 @@ class ProcessRuntime:
             if record is not None and not self._records.is_stopping(workload_id):
                 await self._respawn_dead(record)
 
+    async def aclose(self) -> None:
+        """Nothing is held open: shims need nobody."""
+
     # -- starting -------------------------------------------------------------------------------------------------
 
     def _lock_of(self, workload_id: str) -> asyncio.Lock:

@@ -1,0 +1,181 @@
+"""The Docker Engine, as far as we ask it for anything. Everything that it refuses is a RuntimeFailure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
+
+from bluegreen.domain.errors import RuntimeFailure
+
+ANSWER_TIMEOUT_SECONDS = 30.0
+"""For questions and small acts. Stopping takes its grace longer, a pull as long as it takes."""
+PULL_TIMEOUT_SECONDS = 3600.0
+UNREACHABLE = 900
+"""aiodocker's status for "nobody answers"."""
+GONE, CONFLICT = 404, 409
+
+
+class EngineRefusal(RuntimeFailure):
+    """The engine answered, and the answer is no. `status` is HTTP's, `reason` the engine's own words."""
+
+    def __init__(self, status: int, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"the Docker Engine refused: {reason}", hint=hint)
+        self.status = status
+        self.reason = reason
+
+
+class Engine:
+    """Connects when it is first asked, and again after the engine was away."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._client: Docker | None = None
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def _docker(self) -> Docker:
+        if self._client is None:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
+            self._client = Docker(url=self.host, timeout=timeout)
+        return self._client
+
+    @contextmanager
+    def _answers(self) -> Iterator[Docker]:
+        try:
+            yield self._docker()
+        except DockerError as problem:
+            if problem.status == UNREACHABLE:
+                raise self._unreachable(problem.message) from problem
+            raise EngineRefusal(problem.status, problem.message) from problem
+        except TimeoutError as problem:
+            raise self._unreachable("it did not answer in time") from problem
+        except (aiohttp.ClientError, OSError) as problem:
+            raise self._unreachable(str(problem) or type(problem).__name__) from problem
+
+    def _unreachable(self, why: str) -> RuntimeFailure:
+        return RuntimeFailure(
+            f"the Docker Engine at {self.host} does not answer: {why}",
+            hint="Start it, or name another one in [runtime] host. Containers that run are not touched.",
+        )
+
+    # -- images ---------------------------------------------------------------------------------------------------
+
+    async def image(self, reference: str) -> Mapping[str, Any]:
+        """What the engine knows of it; pulled first when the engine has none. Raises RuntimeFailure when there is
+        none to be had."""
+        try:
+            return await self._inspect_image(reference)
+        except EngineRefusal as problem:
+            if problem.status != GONE:
+                raise
+        try:
+            with self._answers() as docker:
+                async with asyncio.timeout(PULL_TIMEOUT_SECONDS):
+                    await docker.images.pull(reference)
+            return await self._inspect_image(reference)
+        except EngineRefusal as problem:
+            raise RuntimeFailure(
+                f"image {reference} is not on the Docker Engine and could not be pulled: {problem.reason}",
+                hint=f"Check its name, the registry and the engine's login; try: docker pull {reference}",
+            ) from problem
+
+    async def _inspect_image(self, reference: str) -> Mapping[str, Any]:
+        with self._answers() as docker:
+            return await docker.images.inspect(reference)
+
+    # -- containers -----------------------------------------------------------------------------------------------
+
+    async def containers(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """All with these labels, running or not, as the engine describes each of them in full."""
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+        with self._answers() as docker:
+            found = await docker.containers.list(all="true", filters=filters)
+            described = await asyncio.gather(*(self.describe(container.id) for container in found))
+        return [one for one in described if one is not None]
+
+    async def describe(self, container: str) -> Mapping[str, Any] | None:
+        """By id or name; None when there is none."""
+        try:
+            with self._answers() as docker:
+                return await self._handle(docker, container).show()
+        except EngineRefusal as problem:
+            if problem.status == GONE:
+                return None
+            raise
+
+    async def create(self, name: str, body: Mapping[str, Any]) -> str:
+        """Its id. Raises EngineRefusal, with CONFLICT when the name is taken."""
+        with self._answers() as docker:
+            return (await docker.containers.create(dict(body), name=name)).id
+
+    async def start(self, container: str) -> None:
+        """No error when it runs already."""
+        with self._answers() as docker:
+            await self._handle(docker, container).start()
+
+    async def stop(self, container: str, grace_seconds: int) -> None:
+        """SIGTERM, grace, SIGKILL; returns when it has ended. No error when it is gone."""
+        limit = aiohttp.ClientTimeout(total=grace_seconds + ANSWER_TIMEOUT_SECONDS)
+        with self._unless_gone(), self._answers() as docker:
+            await self._handle(docker, container).stop(t=grace_seconds, timeout=limit)
+
+    async def remove(self, container: str) -> None:
+        """Kills what is left of it. No error when it is gone or going."""
+        limit = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
+        with self._unless_gone(GONE, CONFLICT), self._answers() as docker:
+            await self._handle(docker, container).delete(force=True, v=True, timeout=limit)
+
+    async def output(self, container: str, *, since: str, lines: int) -> str:
+        """The last lines from `since` (seconds with nanoseconds) on, each behind its time. "" when it is gone."""
+        limit = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
+        with self._unless_gone(), self._answers() as docker:
+            pieces = await self._handle(docker, container).log(
+                stdout=True, stderr=True, timestamps=True, since=since, tail=str(lines), timeout=limit
+            )
+            return "".join(pieces)
+        return ""
+
+    async def ended(self, labels: Mapping[str, str]) -> AsyncGenerator[Mapping[str, str] | None, None]:
+        """None at the beginning, then the labels of each container of these that ends or is removed; what happens
+        after the None is never missed. Raises RuntimeFailure when the engine goes away."""
+        wanted = {
+            "type": ["container"],
+            "event": ["die", "destroy"],
+            "label": [f"{name}={value}" for name, value in labels.items()],
+        }
+        with self._answers() as docker:
+            began = int(time.time()) - 1  # The engine tells again what happened since, until it hears us.
+            subscriber = docker.events.channel.subscribe()
+            listening = asyncio.create_task(docker.events.run(filters=json.dumps(wanted), since=str(began)))
+            try:
+                yield None
+                while (event := await subscriber.queue.get()) is not None:
+                    yield event["Actor"]["Attributes"]
+                await listening
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+        raise self._unreachable("its events have ended")
+
+    @staticmethod
+    def _handle(docker: Docker, container: str) -> DockerContainer:
+        return docker.containers.container(container)
+
+    @contextmanager
+    def _unless_gone(self, *statuses: int) -> Iterator[None]:
+        try:
+            yield
+        except EngineRefusal as problem:
+            if problem.status not in (statuses or (GONE,)):
+                raise

@@ -1,0 +1,123 @@
+"""What is to be seen of a workload: its record, and what the engine says of its containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bluegreen.domain.model import Endpoint, ReplicaStatus, WorkloadState, WorkloadStatus
+from bluegreen.runtimes.docker.container import HOST, REPLICA
+from bluegreen.runtimes.docker.records import WorkloadRecord
+from bluegreen.runtimes.process.observation import combined_state
+
+Containers = Mapping[int, Mapping[str, Any]]
+"""Those of one workload, by replica."""
+
+_NO_SUCH_PROGRAM = re.compile(r'exec: "(?P<program>[^"]*)": (executable file not found|stat .*: no such file)')
+_PORT_TAKEN = ("port is already allocated", "address already in use")
+
+
+def by_replica(containers: Iterable[Mapping[str, Any]]) -> Containers:
+    return {int(container["Config"]["Labels"][REPLICA]): container for container in containers}
+
+
+def observe(
+    record: WorkloadRecord, containers: Containers, listens: Callable[[int, int], bool], *, kept: bool
+) -> WorkloadStatus:
+    """`listens` says whether something listens inside the network of a process, on a port; `kept` whether somebody
+    starts replicas again that end."""
+    replicas = tuple(
+        _observe_replica(record, index, containers.get(index), listens, kept)
+        for index in range(record.workload.replicas)
+    )
+    return WorkloadStatus(
+        workload=record.workload,
+        state=combined_state([replica.state for replica in replicas]),
+        replicas=replicas,
+        created_at=record.created_at,
+    )
+
+
+def _observe_replica(
+    record: WorkloadRecord,
+    index: int,
+    container: Mapping[str, Any] | None,
+    listens: Callable[[int, int], bool],
+    kept: bool,
+) -> ReplicaStatus:
+    """One that ended is started again by the keeper; without one it is failed without an `error`: it can be healed."""
+    replica = record.replicas[index]
+    if container is None:
+        endpoint = Endpoint(HOST, replica.port)
+        state = WorkloadState.SCHEDULED if kept else WorkloadState.FAILED
+        return ReplicaStatus(index, state, endpoint, restarts=replica.restarts, exit_code=replica.exit_code)
+    seen, endpoint = container["State"], Endpoint(HOST, published_port(container) or replica.port)
+    if error := why_it_cannot_run(container):
+        return ReplicaStatus(index, WorkloadState.FAILED, endpoint, restarts=replica.restarts, error=error)
+    if not seen["Running"]:
+        fresh = seen["Status"] == "created"
+        waiting = WorkloadState.SCHEDULED if fresh else WorkloadState.PENDING
+        return ReplicaStatus(
+            index,
+            waiting if kept else WorkloadState.FAILED,
+            endpoint,
+            restarts=replica.restarts,
+            exit_code=replica.exit_code if fresh else seen["ExitCode"],
+        )
+    return ReplicaStatus(
+        index,
+        WorkloadState.RUNNING,
+        endpoint,
+        pid=seen["Pid"],
+        listening=listens(seen["Pid"], record.container_port),
+        restarts=replica.restarts,
+        exit_code=replica.exit_code,
+    )
+
+
+def published_port(container: Mapping[str, Any]) -> int | None:
+    """The loopback port that it was made with."""
+    bindings = (container["HostConfig"]["PortBindings"] or {}).values()
+    ports = [binding["HostPort"] for given in bindings for binding in given or ()]
+    return int(ports[0]) if ports else None
+
+
+def why_it_cannot_run(container: Mapping[str, Any]) -> str:
+    """A sentence when the container never ran and never will; "" when it runs, ran, or may still."""
+    state = container["State"]
+    if state["Status"] != "created" or not state["Error"] or port_is_taken(state["Error"]):
+        return ""
+    if match := _NO_SUCH_PROGRAM.search(state["Error"]):
+        return f"command not found: {match['program']!r}"
+    return str(state["Error"])
+
+
+def port_is_taken(error: str) -> bool:
+    return any(phrase in error for phrase in _PORT_TAKEN)
+
+
+def how_it_ended(container: Mapping[str, Any]) -> str:
+    """`ended with exit code 1`, and who killed it when that is known."""
+    state = container["State"]
+    if state["OOMKilled"]:
+        limit = container["HostConfig"]["Memory"] // 2**20
+        of_limit = f" of {limit} MiB" if limit else ""
+        return f"was killed by the kernel (exit code {state['ExitCode']}): its memory{of_limit} was used up"
+    return f"ended with exit code {state['ExitCode']}"
+
+
+def run_seconds(container: Mapping[str, Any]) -> float:
+    """How long its last run lasted; 0 when that can't be told."""
+    state = container["State"]
+    return max(0.0, (nanoseconds(state["FinishedAt"]) - nanoseconds(state["StartedAt"])) / 1e9)
+
+
+def nanoseconds(moment: str) -> int:
+    """`2026-11-26T07:48:53.607437539Z` since the epoch; times before it are 0."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", moment)
+    if match is None:
+        return 0
+    seconds = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00")).timestamp()
+    return max(0, int(seconds)) * 10**9 + (int((match[2] or "0").ljust(9, "0")) if seconds > 0 else 0)

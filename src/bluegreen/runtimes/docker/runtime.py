@@ -1,0 +1,267 @@
+"""The runtime for workloads that are containers of a Docker Engine on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from bluegreen.control.ports import LaunchRequest
+from bluegreen.domain.errors import BluegreenError, RuntimeFailure
+from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
+from bluegreen.domain.usage import Usage
+from bluegreen.runtimes.docker import output
+from bluegreen.runtimes.docker.container import (
+    GpuRequests,
+    container_port,
+    nvidia_requests,
+)
+from bluegreen.runtimes.docker.engine import Engine
+from bluegreen.runtimes.docker.inside import listens_inside
+from bluegreen.runtimes.docker.keeper import Backoff, Keeper
+from bluegreen.runtimes.docker.observation import Containers, observe, run_seconds
+from bluegreen.runtimes.docker.records import Records, ReplicaRecord, WorkloadRecord
+from bluegreen.runtimes.docker.replicas import Replicas, is_idle
+from bluegreen.runtimes.docker.usage import UsageMeter
+from bluegreen.runtimes.process import gpus, machine
+from bluegreen.runtimes.process.records import valid_workload_id
+
+
+class DockerRuntime:
+    """Each replica is a container with a published loopback port. Containers outlive this object and its process.
+
+    `host` is the engine's address, `unix:///run/docker.sock`. `directory` is also the owner's name in the labels of
+    the containers: two installations may use one engine. Where `workdir` is `base_directory` the image's own is used.
+    `network` is one of the engine's, its default when empty. `gpu_requests` makes device requests of GPU indices. The
+    rest is as for processes (`ProcessRuntime`).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str,
+        base_directory: Path,
+        capacity: Resources | None = None,
+        ports: tuple[int, int] | None = None,
+        backoff: Backoff | None = None,
+        network: str = "",
+        gpu_requests: GpuRequests = nvidia_requests,
+        keep_stopped: int = 10,
+    ) -> None:
+        self.directory = directory.absolute()
+        self._records = Records(self.directory)
+        self._total = capacity or machine.detect_resources()
+        self._gpu_inventory = tuple(range(capacity.gpus)) if capacity else gpus.detect_gpus()
+        self._keep_stopped = keep_stopped
+        self._engine = Engine(host)
+        self._replicas = Replicas(
+            self._engine,
+            self._records,
+            owner=str(self.directory),
+            base_directory=str(base_directory.absolute()),
+            ports=ports or machine.choose_port_range(machine.ephemeral_ports()),
+            network=network,
+            gpu_requests=gpu_requests,
+        )
+        self._keeper = Keeper(
+            self._engine, str(self.directory), backoff or Backoff(), sweep=self._idle, revive=self._revive
+        )
+        self._meter = UsageMeter()
+        self._metering = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._admission = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        """Containers go on; nobody starts them again until the next controller does."""
+        await self._keeper.stop()
+        await self._engine.aclose()
+
+    async def start(self, request: LaunchRequest) -> WorkloadStatus:
+        """Returns when every replica's command runs or turned out not to be startable, which its status says."""
+        workload = request.workload
+        async with self._lock_of(workload.id):
+            self._keeper.start()
+            record, containers = await self._replicas.look(workload.id)
+            if record is not None and record.stopping:
+                await self._end(record, containers)  # A stop was cut short; it is finished before anything new begins.
+                record, containers = None, {}
+            fresh = record is None
+            record = await self._admit(request) if record is None else await self._grown(record, request)
+            try:
+                await self._replicas.bring_up(record, range(record.workload.replicas), containers)
+            except BluegreenError as problem:
+                if not fresh:
+                    raise
+                await self._end(*await self._replicas.look_again(record))
+                raise RuntimeFailure(
+                    f"{workload.id} could not be started, nothing of it is left running: {problem.message}",
+                    hint=problem.hint,
+                ) from problem
+            return self._observe(*await self._replicas.look_again(record))
+
+    async def inspect(self, workload_id: str) -> WorkloadStatus | None:
+        record, containers = await self._replicas.look(workload_id)
+        return self._observe(record, containers) if record else None
+
+    async def list(self) -> Sequence[WorkloadStatus]:
+        return [self._observe(record, containers) for record, containers in await self._replicas.look_at_all()]
+
+    async def stop(self, workload_id: str) -> None:
+        async with self._lock_of(workload_id):
+            record, containers = await self._replicas.look(workload_id)
+            if record is not None:
+                await self._end(record, containers)
+
+    async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
+        """Of all replicas together at most `lines`, each `replica-0 | ...`, replica after replica."""
+        directory = self._records.kept(workload_id)
+        try:
+            record, containers = await self._replicas.look(workload_id)
+        except RuntimeFailure:
+            if directory is None:
+                raise
+            record, containers = None, {}  # The engine is away; what was copied from it before is here.
+        if directory is None and record is None:
+            return ()
+        live: dict[int, list[str]] = {}
+        if record is not None:
+            for index, container in containers.items():
+                copied = record.replicas[index].logged_until if index < len(record.replicas) else 0
+                text = await self._engine.output(container["Id"], since=output.since(copied), lines=lines)
+                live[index], _ = output.without_times(text, copied)
+        return await asyncio.to_thread(output.last_lines_of_all, directory, live, lines)
+
+    async def log_files(self, workload_id: str) -> Sequence[Path]:
+        """None: while a container exists the engine has its output."""
+        return ()
+
+    async def heal(self, workload_id: str) -> None:
+        """Starts every replica at once that does not run, the keeper's pauses or not; each that ended counts as a
+        restart. A workload that is being stopped is left alone."""
+        async with self._lock_of(workload_id):
+            self._keeper.start()
+            record, containers = await self._replicas.look(workload_id)
+            if record is None or record.stopping:
+                return
+            await self._replicas.bring_up(record, range(record.workload.replicas), containers, lost=True)
+
+    async def capacity(self) -> Capacity:
+        used = Resources()
+        for record, _containers in await self._replicas.look_at_all():
+            used = used.plus(record.workload.resources.times(record.workload.replicas))
+        return Capacity(total=self._total, used=used)
+
+    async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
+        async with self._metering:
+            found = await self._replicas.look_at_all() if workload_ids else ()
+            wanted = [(record, containers) for record, containers in found if record.workload.id in workload_ids]
+            return await asyncio.to_thread(self._meter.read, wanted)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def _lock_of(self, workload_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(workload_id, asyncio.Lock())
+
+    def _observe(self, record: WorkloadRecord, containers: Containers) -> WorkloadStatus:
+        return observe(record, containers, listens_inside, kept=self._keeper.running)
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    async def _admit(self, request: LaunchRequest) -> WorkloadRecord:
+        """Assigns GPUs and ports, and writes the intent to disk. One at a time, so that two never get the same
+        device."""
+        workload = request.workload
+        if not valid_workload_id(workload.id):
+            raise RuntimeFailure(
+                f"{workload.id!r} can't be the id of a workload",
+                hint="Use letters, digits, dots, underscores and dashes, at most 200.",
+            )
+        image = await self._engine.image(workload.image)
+        plain = replace(
+            request,
+            workload=replace(workload, labels=dict(workload.labels)),
+            command=tuple(request.command),
+            env=dict(request.env),
+        )
+        record = WorkloadRecord(plain, time.time(), container_port(image), image["Id"], ())
+        return await self._with_replicas(record, workload.replicas)
+
+    async def _grown(self, record: WorkloadRecord, request: LaunchRequest) -> WorkloadRecord:
+        """The record with as many replicas as are asked for, if it has fewer. Those that run are not touched."""
+        wanted = request.workload.replicas
+        if wanted <= record.workload.replicas:
+            return record
+        workload = replace(record.workload, replicas=wanted)
+        grown = replace(record, request=replace(record.request, workload=workload))
+        return await self._with_replicas(grown, wanted)
+
+    async def _with_replicas(self, record: WorkloadRecord, wanted: int) -> WorkloadRecord:
+        async with self._admission:
+            others = [other for other, _ in await self._replicas.look_at_all()]
+            taken = {device for other in others for replica in other.replicas for device in replica.gpus}
+            assigned = gpus.assign_gpus(
+                self._gpu_inventory,
+                taken,
+                replicas=wanted - len(record.replicas),
+                per_replica=record.workload.resources.gpus,
+                workload_id=record.workload.id,
+            )
+            for devices in assigned:
+                new = ReplicaRecord(self._replicas.free_port(), devices)
+                record = replace(record, replicas=(*record.replicas, new))
+            self._replicas.save(record)
+        return record
+
+    # -- starting again -------------------------------------------------------------------------------------------
+
+    async def _idle(self) -> Sequence[tuple[str, int]]:
+        """Every replica that should run and does not."""
+        return [
+            (record.workload.id, index)
+            for record, containers in await self._replicas.look_at_all()
+            for index in range(record.workload.replicas)
+            if not record.stopping and is_idle(containers.get(index))
+        ]
+
+    async def _revive(self, workload_id: str, index: int, pause_after: Callable[[float], float]) -> None:
+        """Notes why it ended, waits, and starts it unless somebody else did or it is not to run any more."""
+        async with self._lock_of(workload_id):
+            record, containers = await self._replicas.look(workload_id)
+            if not _should_run(record, index, containers):
+                return
+            container = containers.get(index)
+        await asyncio.sleep(pause_after(run_seconds(container) if container else 0.0))
+        async with self._lock_of(workload_id):
+            record, containers = await self._replicas.look(workload_id)
+            if record is not None and _should_run(record, index, containers):
+                await self._replicas.bring_up(record, [index], containers, lost=True)
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    async def _end(self, record: WorkloadRecord, containers: Containers) -> None:
+        """Raises RuntimeFailure when a container can't be ended; the workload exists on then."""
+        workload_id = record.workload.id
+        self._replicas.note_stopping(record)
+        await self._replicas.end(record, containers)
+        try:
+            self._records.move_to_stopped(workload_id)
+            await asyncio.to_thread(self._records.prune, self._keep_stopped)
+        except OSError as problem:
+            raise RuntimeFailure(
+                f"{workload_id} is stopped, but that can't be recorded: {problem}",
+                hint="Check free space and permissions of the state directory, then stop it again.",
+            ) from problem
+
+
+def _should_run(record: WorkloadRecord | None, index: int, containers: Containers) -> bool:
+    """And does not."""
+    return (
+        record is not None
+        and not record.stopping
+        and index < record.workload.replicas
+        and is_idle(containers.get(index))
+    )
