@@ -22,6 +22,7 @@ from bluegreen.control.direct import direct
 from bluegreen.control.fleet import Fleet, Ports
 from bluegreen.control.gate import Gate
 from bluegreen.control.operations import daemon_operations
+from bluegreen.control.ports import WorkloadRuntime
 from bluegreen.control.recovery import recover
 from bluegreen.control.reloading import apply_configuration
 from bluegreen.control.router_keeper import RouterKeeper
@@ -51,15 +52,30 @@ def make_router(configuration: Configuration) -> HaproxyRouter:
     return HaproxyRouter(directory=state / "router", run_directory=run_directory(state), settings=configuration.router)
 
 
-def make_runtime(configuration: Configuration) -> ProcessRuntime:
+def make_runtime(configuration: Configuration) -> WorkloadRuntime:
+    """Raises RuntimeFailure when what it takes is not installed."""
     found, given = detect_resources(), configuration.capacity
     capacity = Resources(
         gpus=found.gpus if given.gpus is None else given.gpus,
         cpus=found.cpus if given.cpus is None else given.cpus,
         memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
     )
-    return ProcessRuntime(
-        configuration.daemon.state_dir / "runtime", base_directory=configuration.base_directory, capacity=capacity
+    state, base = configuration.daemon.state_dir, configuration.base_directory
+    if configuration.runtime.kind == "process":
+        return ProcessRuntime(state / "runtime", base_directory=base, capacity=capacity)
+    try:
+        from bluegreen.runtimes.docker.runtime import DockerRuntime  # An extra, and slow to import.
+    except ImportError as error:
+        raise RuntimeFailure(
+            f'runtime.kind: "docker" needs a package that is not installed: {error.name}',
+            hint="Install it: pip install 'bluegreen[docker]'",
+        ) from error
+    return DockerRuntime(
+        state / "docker",
+        host=configuration.runtime.host,
+        network=configuration.runtime.network,
+        base_directory=base,
+        capacity=capacity,
     )
 
 
@@ -91,8 +107,9 @@ class Daemon:
         self.keeper = RouterKeeper(self.router, SystemClock())
         self.prober = HttpProber(command_directory=configuration.base_directory)
         self.metrics = PrometheusSource(configuration.metrics.prometheus, os.environ)
+        self.runtime = make_runtime(configuration)
         self.fleet = Fleet(
-            Ports(make_runtime(configuration), self.router, self.prober, self.store, SystemClock(), self.metrics),
+            Ports(self.runtime, self.router, self.prober, self.store, SystemClock(), self.metrics),
             configuration.services,
             AlertDesk(make_sinks(configuration, os.environ), SystemClock(), self.store, self.store),
             self.samples,
@@ -127,6 +144,7 @@ class Daemon:
             if self._router_goes_too:
                 await self.router.stop()
         finally:
+            await self.runtime.aclose()
             await self.prober.aclose()
             await self.metrics.aclose()
             await self.store.close()
@@ -211,6 +229,7 @@ def direct_rollback(config_path: Path, service: str, requested_by: str) -> Rollb
         try:
             return await direct(ports, service, requested_by, log_is_writable=writable)
         finally:
+            await ports.runtime.aclose()
             with contextlib.suppress(BluegreenError):
                 await store.close()
 

@@ -24,6 +24,9 @@ haproxy = "bin/haproxy"
 certificate = "/etc/ssl/site.pem"
 threads = 2
 
+[runtime]
+kind = "process"
+
 [capacity]
 gpus = 8
 cpus = 16

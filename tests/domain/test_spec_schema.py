@@ -69,7 +69,8 @@ def test_every_key_is_listed_with_type_default_and_description() -> None:
         "whole number",
         "2",
     )
-    assert keys["services.NAME.command"].default == REQUIRED
+    assert keys["services.NAME.hosts"].default == REQUIRED
+    assert keys["services.NAME.command"].default == NOT_SET
     assert keys["services.NAME.command"].type == "list of text"
     assert keys["services.NAME.policy.auto_promote"].default == "true"
     assert keys["services.NAME.smoke[].json"].type == "any value"
@@ -87,4 +88,5 @@ def test_the_full_example_of_these_tests_has_every_key() -> None:
         return {at.lstrip(".").replace(".inference-model", ".NAME")}
 
     alternatives = {"alerts.webhook_url", "services.NAME.smoke[].body", "metrics.prometheus.bearer_token_env"}
+    alternatives |= {"runtime.host", "runtime.network"}
     assert paths(tomllib.loads(FULL), "") | alternatives == {key.path for key in configuration_keys()}

@@ -34,6 +34,16 @@ class RouterSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    kind: str = "process"
+    """process or docker."""
+    host: str = "unix:///run/docker.sock"
+    """Of the Docker Engine."""
+    network: str = ""
+    """Of the containers; "" is the engine's default."""
+
+
+@dataclass(frozen=True, slots=True)
 class CapacitySettings:
     """What workloads may use of this machine; None means "detect"."""
 
@@ -76,6 +86,7 @@ class Configuration:
     """Relative paths in the file start here."""
     daemon: DaemonSettings
     router: RouterSettings
+    runtime: RuntimeSettings = RuntimeSettings()
     capacity: CapacitySettings = CapacitySettings()
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()

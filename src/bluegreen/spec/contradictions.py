@@ -33,10 +33,13 @@ def in_document(document: Raw) -> Iterator[Problem]:
     metrics = _table(document, "metrics")
     yield from in_prometheus(_table(metrics, "prometheus"))
     yield from _api(_table(document, "api"))
+    runtime = _table(document, "runtime")
+    yield from _only_for_docker(runtime)
     services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
     yield from _shared_hosts(services)
     for name, table in services.items():
         yield from in_service(table, ("services", name))
+        yield from _unfit_for_runtime(table, runtime.get("kind", "process"), ("services", name))
         if "prometheus" not in metrics:
             yield from without_source(table.get("analysis"), ("services", name, "analysis"))
         yield from _forbidden_image(table, _table(document, "policy"), ("services", name))
@@ -59,6 +62,21 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     for label in _OWN_LABELS:
         if label in _table(service, "labels"):
             yield Problem((*at, "labels", label), "is set by bluegreen for each deployment; leave it out")
+
+
+def _only_for_docker(runtime: Raw) -> Iterator[Problem]:
+    if runtime.get("kind", "process") == "process":
+        for key in ("host", "network"):
+            if key in runtime:
+                yield Problem(("runtime", key), 'only goes with kind = "docker"')
+
+
+def _unfit_for_runtime(service: Raw, kind: object, at: Location) -> Iterator[Problem]:
+    if kind == "process" and "command" not in service:
+        yield Problem((*at, "command"), "is missing")
+    workdir = service.get("workdir")
+    if kind == "docker" and isinstance(workdir, str) and not workdir.startswith("/"):
+        yield Problem((*at, "workdir"), "must be an absolute path in the container")
 
 
 def _api(api: Raw) -> Iterator[Problem]:

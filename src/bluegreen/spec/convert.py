@@ -22,8 +22,9 @@ from bluegreen.spec.configuration import (
     DaemonSettings,
     PolicySettings,
     RouterSettings,
+    RuntimeSettings,
 )
-from bluegreen.spec.file_model import Document, RouterTable, ServiceTable, SmokeTable
+from bluegreen.spec.file_model import Document, RouterTable, RuntimeTable, ServiceTable, SmokeTable
 from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
 from bluegreen.spec.policy_model import CanaryTable
 from bluegreen.spec.values import is_loopback, parse_listen
@@ -39,6 +40,7 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
         base_directory=base_directory,
         daemon=DaemonSettings(_absolute(daemon.state_dir, base_directory), daemon.log_level),
         router=_router(document.router, base_directory),
+        runtime=_runtime(document.runtime),
         capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
         alerts=_alerts(document.alerts, base_directory),
         metrics=_metrics(document.metrics, base_directory),
@@ -70,7 +72,7 @@ def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceS
     return ServiceSpec(
         name=name,
         hosts=tuple(host.lower() for host in table.hosts),
-        command=tuple(table.command),
+        command=tuple(table.command or ()),
         image=table.image,
         workdir=str(_absolute(table.workdir, base_directory)),
         env=dict(table.env),
@@ -94,7 +96,6 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
     """The service as the file would have it: `to_service` of the result is the same spec again."""
     table: dict[str, Any] = {
         "hosts": list(spec.hosts),
-        "command": list(spec.command),
         "workdir": spec.workdir,
         "env": dict(spec.env),
         "labels": dict(spec.labels),
@@ -117,6 +118,8 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
     canary = {name: getattr(spec.canary, name) for name in Canary.__dataclass_fields__}
     table["canary"] = {name: value for name, value in canary.items() if value not in (None, "")}
     table["canary"]["steps"] = list(spec.canary.steps)
+    if spec.command:
+        table["command"] = list(spec.command)
     if spec.image:
         table["image"] = spec.image
     if spec.health is not None:
@@ -141,6 +144,11 @@ def _router(table: RouterTable, base_directory: Path) -> RouterSettings:
         certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
         threads=table.threads,
     )
+
+
+def _runtime(table: RuntimeTable) -> RuntimeSettings:
+    given = {"host": table.host, "network": table.network}
+    return RuntimeSettings(table.kind, **{name: value for name, value in given.items() if value is not None})
 
 
 def _api(table: ApiTable, base_directory: Path) -> ApiSettings:

@@ -90,7 +90,7 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
     """What a running daemon can't change: it holds the lock on the directory, the router holds the port."""
     router = asdict(configuration.router) | {"listen": str(configuration.router.listen)}
     tables = {"daemon": asdict(configuration.daemon), "router": router}
-    tables["capacity"] = asdict(configuration.capacity)
+    tables |= {"runtime": asdict(configuration.runtime), "capacity": asdict(configuration.capacity)}
     listen = configuration.api.listen
     tables["api"] = asdict(configuration.api) | {"listen": None if listen is None else str(listen)}
     return tables

@@ -52,6 +52,20 @@ class RouterTable(Table):
     threads: int | None = Field(default=None, ge=1, le=256, description="Threads of the router. Not set: it decides.")
 
 
+class RuntimeTable(Table):
+    """What runs the versions of services."""
+
+    kind: Literal["process", "docker"] = Field(
+        default="process", description="Processes of this machine, or containers of its Docker Engine."
+    )
+    host: values.Engine | None = Field(
+        default=None, description="Socket of the Docker Engine. Not set: unix:///run/docker.sock."
+    )
+    network: values.Network | None = Field(
+        default=None, description="Network of the containers. Not set: the engine's default."
+    )
+
+
 class CapacityTable(Table):
     """What workloads may use of this machine. What is not set is detected."""
 
@@ -146,8 +160,10 @@ class ServiceTable(Table):
         max_length=64,
         description='Host header patterns; "*" takes what no other service claims.',
     )
-    command: values.Command = Field(
-        description="Program and arguments of a replica, with placeholders such as {port}; no shell.",
+    command: values.Command | None = Field(
+        default=None,
+        description="Program and arguments of a replica, with placeholders such as {port}; no shell. Containers may "
+        "do without.",
     )
     image: values.Image = Field(
         default=_SERVICE.image, description="The version that `bluegreen deploy` without `--image` deploys."
@@ -208,6 +224,7 @@ class Document(Table):
 
     daemon: DaemonTable = Field(default_factory=DaemonTable, description="The process that runs the deployments.")
     router: RouterTable = Field(default_factory=RouterTable, description="The router that users' requests go through.")
+    runtime: RuntimeTable = Field(default_factory=RuntimeTable, description="What runs the versions of services.")
     capacity: CapacityTable = Field(
         default_factory=CapacityTable, description="What workloads may use of this machine."
     )
