@@ -16,6 +16,6 @@ settings.load_profile("bluegreen")
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[DockerEngine]:
-    """One for all tests of a worker: put them into `xdist_group("docker")`, so that there is one in all."""
+    """One for all tests on containers, which run one after the other."""
     with running_engine() as engine:
         yield engine

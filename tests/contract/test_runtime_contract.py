@@ -134,7 +134,7 @@ def docker_world(directory: Path, engine: DockerEngine) -> World:
 
 
 @pytest.fixture(
-    params=["fake", "process", pytest.param("docker", marks=pytest.mark.xdist_group("docker"))],
+    params=["fake", "process", "docker"],
 )
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     match request.param:

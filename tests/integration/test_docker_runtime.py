@@ -25,7 +25,6 @@ from bluegreen.runtimes.docker.runtime import DockerRuntime
 from tests.support.docker_engine import DockerEngine
 from tests.support_runtime import eventually, make_request, until_listening
 
-pytestmark = pytest.mark.xdist_group("docker")
 SERVER = ("/server", "{port}")
 PATIENCE_SECONDS = 60.0
 Build = Callable[..., DockerRuntime]

@@ -26,6 +26,9 @@ SERVER = Path(__file__).with_name("tiny_server.c")
 
 
 def require_docker() -> None:
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        # Each worker would start one, and several keep a small machine busy for longer than tests wait.
+        pytest.skip("one engine is for all tests on containers: make test JOBS=0 PYTEST_ARGS='-k docker'")
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if os.getuid() != 0:
         missing.append("root")

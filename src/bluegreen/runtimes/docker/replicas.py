@@ -34,6 +34,7 @@ from bluegreen.runtimes.process.port_lease import can_bind
 from bluegreen.runtimes.process.records import valid_workload_id
 
 PORT_ATTEMPTS = 5
+NAME_PATIENCE_SECONDS, NAME_PAUSE_SECONDS = 10.0, 0.05
 LOG_LINES_COPIED = 100_000
 
 
@@ -164,19 +165,24 @@ class Replicas:
             network=self._network,
             gpu_requests=self._gpu_requests,
         )
-        try:
-            return await self.engine.create(name, body)
-        except EngineRefusal as problem:
-            there = await self.engine.describe(name) if problem.status == CONFLICT else None
-            if there is None:
-                raise
-            if is_replica(there, self.owner, record.workload.id, index):
-                return str(there["Id"])
-            raise RuntimeFailure(
-                f"replica {index} of {record.workload.id} can't be made: the name {name} belongs to a container that "
-                "is not bluegreen's",
-                hint=f"Rename it or remove it: docker rename {name} NEW-NAME",
-            ) from problem
+        deadline = asyncio.get_running_loop().time() + NAME_PATIENCE_SECONDS
+        while True:
+            try:
+                return await self.engine.create(name, body)
+            except EngineRefusal as problem:
+                there = await self.engine.describe(name) if problem.status == CONFLICT else None
+                if there is not None and is_replica(there, self.owner, record.workload.id, index):
+                    return str(there["Id"])
+                if there is not None:
+                    raise RuntimeFailure(
+                        f"replica {index} of {record.workload.id} can't be made: the name {name} belongs to a "
+                        "container that is not bluegreen's",
+                        hint=f"Rename it or remove it: docker rename {name} NEW-NAME",
+                    ) from problem
+                # The engine reserves the name first: somebody is just making the container, or removing it.
+                if problem.status != CONFLICT or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(NAME_PAUSE_SECONDS)
 
     def save(self, record: WorkloadRecord) -> None:
         try:
