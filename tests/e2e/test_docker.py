@@ -1,0 +1,109 @@
+"""The walk on a real Docker Engine: the same promises, kept with containers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from examples.system import System, until
+from examples.traffic import SteadyTraffic
+
+from tests.support.docker_engine import DockerEngine
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+PATIENCE_SECONDS = 120.0
+CONFIGURATION = """
+[router]
+listen = "127.0.0.1:@port@"
+
+[runtime]
+kind = "docker"
+host = "@engine@"
+network = "@network@"
+
+[services.inference-model]
+hosts = ["*"]
+image = "registry/inference-model:v1"
+stop_grace_seconds = 5
+replicas = 2
+
+[services.inference-model.health]
+path = "/health"
+interval_seconds = 0.2
+timeout_seconds = 2
+rise = 1
+fall = 5
+deadline_seconds = 60
+
+[services.inference-model.policy]
+monitor_seconds = 1
+retain_seconds = 300
+drain_timeout_seconds = 10
+min_requests = 20
+poll_seconds = 0.1
+"""
+
+
+@pytest.fixture
+def system(make_system: Callable[..., System], docker_engine: DockerEngine) -> System:
+    """Up, with v1 deployed and alone."""
+    for version in ("v1", "v2"):
+        docker_engine.make_server_image(f"registry/inference-model:{version}", 'CMD ["/server", "9000"]', "EXPOSE 9000")
+    made = make_system(
+        CONFIGURATION.replace("@engine@", docker_engine.host).replace("@network@", docker_engine.network)
+    )
+    made.up()
+    made.wait(made.deploy("v1"), "completed", timeout_seconds=PATIENCE_SECONDS)
+    return made
+
+
+def versions(engine: DockerEngine) -> list[str]:
+    """Of the containers that there are."""
+    return sorted(container["Labels"]["version"] for container in engine.containers())
+
+
+def traffic(system: System) -> SteadyTraffic:
+    return SteadyTraffic("127.0.0.1", system.port, "/", concurrency=4, rate_per_second=100)
+
+
+async def test_there_and_back_loses_no_request(system: System, docker_engine: DockerEngine) -> None:
+    load = traffic(system)
+    await load.start()
+    there = await asyncio.to_thread(system.deploy, "v2")
+    await asyncio.to_thread(system.wait, there, "retaining", timeout_seconds=PATIENCE_SECONDS)
+    assert versions(docker_engine) == ["v1", "v1", "v2", "v2"]
+    back = await asyncio.to_thread(system.call, "rollback", service="inference-model", requested_by="test")
+    await asyncio.to_thread(system.wait, there, "rolled_back", timeout_seconds=PATIENCE_SECONDS)
+    report = await load.stop()
+
+    assert back["how"] == "switch"
+    assert report.failed == 0, report.failures
+    assert set(report.by_version) == {"v1", "v2"}
+    until(lambda: versions(docker_engine) == ["v1", "v1"], "v2 is gone", timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_an_image_that_is_nowhere_fails_and_blue_is_untouched(system: System, docker_engine: DockerEngine) -> None:
+    before = {container["Id"] for container in docker_engine.containers()}
+    deployment = system.deploy("v404")
+    view = system.wait(deployment, "failed", timeout_seconds=PATIENCE_SECONDS)
+    assert "image registry/inference-model:v404 is not on the Docker Engine and could not be pulled" in view["cause"]
+    assert {container["Id"] for container in docker_engine.containers()} == before
+    assert system.status()["active"] == "blue"
+
+
+async def test_a_daemon_that_is_killed_finds_its_containers_again(system: System, docker_engine: DockerEngine) -> None:
+    before = {container["Id"] for container in docker_engine.containers()}
+    load = traffic(system)
+    await load.start()
+    os.kill(await asyncio.to_thread(system.daemon_pid), signal.SIGKILL)
+    await asyncio.to_thread(system.up)
+    there = await asyncio.to_thread(system.deploy, "v2")
+    await asyncio.to_thread(system.wait, there, "retaining", timeout_seconds=PATIENCE_SECONDS)
+    report = await load.stop()
+    assert report.failed == 0, report.failures
+    assert before < {container["Id"] for container in docker_engine.containers()}
+    assert versions(docker_engine) == ["v1", "v1", "v2", "v2"]
