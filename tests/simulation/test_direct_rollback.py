@@ -57,6 +57,31 @@ async def test_a_running_daemon_that_hung_finds_the_traffic_moved() -> None:
         assert world.active_image() == "app:v1"
 
 
+async def test_a_runtime_that_does_not_answer_delays_no_rollback() -> None:
+    async with World() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        await world.fleet.close()
+        world.runtime.away = True
+        view = await direct(world.fleet.ports, "app", "ada", log_is_writable=True)
+        assert (view.recorded, world.active_image()) == (True, "app:v1")
+
+
+async def test_a_daemon_that_finds_no_runtime_starts_holds_and_goes_on_when_it_is_back() -> None:
+    async with World() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        world.serve("app:v2")
+        await world.fleet.close()
+        world.runtime.away = True
+        await world.restart()
+        await world.clock.advance(30)
+        assert world.last().phase is Phase.MONITORING
+        assert world.active_image() == "app:v2"
+        world.runtime.away = False
+        await world.until(Phase.RETAINING)
+
+
 async def test_a_green_that_was_never_verified_is_no_way_back() -> None:
     async with World(MANUAL) as world:
         await world.deploy("app:v1")

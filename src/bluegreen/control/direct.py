@@ -8,7 +8,7 @@ from bluegreen.control.fleet import Ports
 from bluegreen.control.views import RollbackView
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import Deployment, replay, route_of
-from bluegreen.domain.errors import BluegreenError, Refused
+from bluegreen.domain.errors import BluegreenError, Refused, RuntimeFailure
 from bluegreen.domain.model import Workload, WorkloadStatus
 
 
@@ -61,7 +61,11 @@ async def _way_back(ports: Ports, service: str, deployment: Deployment | None) -
                 f"service: {service!r} has nothing to switch back to ({deployment.id} is {deployment.phase})",
                 hint="Start the daemon, then deploy an earlier version: bluegreen up",
             )
-        candidates = [await ports.runtime.inspect(deployment.blue.id)]
+        try:
+            candidates = [await ports.runtime.inspect(deployment.blue.id)]
+        except RuntimeFailure:
+            # A rollback needs the router alone. The log says that blue is there, and it served until the switch.
+            return deployment.blue
     else:
         candidates = await _had_the_traffic_before(ports, service)
     for status in candidates:

@@ -67,7 +67,12 @@ async def _restore_workloads(fleet: Fleet, deployment: Deployment) -> None:
 async def _resume(fleet: Fleet, service: str) -> None:
     watcher, observer = fleet.watchers[service], fleet.observers[service]
     for monitor in list(observer.monitors.values()):
-        await monitor.look()
+        try:
+            await monitor.look()
+        except BluegreenError as error:
+            # It is looked at again and again: what is not known now is unknown until then, and holds.
+            log.error("it is not known how %s is: %s", monitor.workload.id, error.message)
+            continue
         if any(d.phase is Phase.SWITCHING and d.green == monitor.workload for d in watcher.live.values()):
             continue  # It may have grown by replicas that are not proven: the walk tells the router when they are.
         try:
@@ -105,7 +110,12 @@ async def _restore_route(fleet: Fleet, service: str) -> None:
 async def _report_orphans(fleet: Fleet) -> None:
     """Workloads that no deployment knows are never stopped by us: the log may be the one that is wrong."""
     known = {workload_id for observer in fleet.observers.values() for workload_id in observer.monitors}
-    for status in await fleet.ports.runtime.list():
+    try:
+        running = await fleet.ports.runtime.list()
+    except BluegreenError as error:
+        log.error("whether workloads run that no deployment knows is not known: %s", error.message)
+        return
+    for status in running:
         if status.workload.id not in known:
             log.warning(
                 "workload %s of %s runs and no deployment knows it; stop it by hand if it is not yours",

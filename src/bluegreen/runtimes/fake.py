@@ -60,6 +60,8 @@ class FakeRuntime:
         now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.behaviors = behaviors if behaviors is not None else {}
+        self.away = False
+        """Whether nobody answers, as when the engine of containers is down."""
         self.calls: list[tuple[str, str]] = []
         self.usages: dict[str, Usage] = {}
         """What workloads use, by id, instead of nothing but some memory."""
@@ -73,6 +75,7 @@ class FakeRuntime:
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         workload = request.workload
+        self._require_answer()
         self.calls.append(("start", workload.id))
         self.requests[workload.id] = request
         before = self._running.get(workload.id)
@@ -103,7 +106,12 @@ class FakeRuntime:
         listens = behavior.listens_after_inspects == 0
         return ReplicaStatus(index, WorkloadState.RUNNING, Endpoint("127.0.0.1", port), pid=port, listening=listens)
 
+    def _require_answer(self) -> None:
+        if self.away:
+            raise RuntimeFailure("the fake runtime does not answer")
+
     async def inspect(self, workload_id: str) -> WorkloadStatus | None:
+        self._require_answer()
         running = self._running.get(workload_id)
         if running is None:
             return None
@@ -115,6 +123,7 @@ class FakeRuntime:
         return running.status
 
     async def list(self) -> Sequence[WorkloadStatus]:
+        self._require_answer()
         return [self._running[workload_id].status for workload_id in sorted(self._running)]
 
     async def stop(self, workload_id: str) -> None:
