@@ -12,6 +12,36 @@ from bluegreen.spec.loading import parse
 
 BASE = Path("/srv/app")
 
+CONTAINERS = """
+[runtime]
+host = "unix:///run/user/1000/docker.sock"
+network = "apps"
+
+[services.inference-model]
+hosts = ["*"]
+runtime = "docker"
+image = "registry/inference-model:v1.9"
+
+[services.inference-model.container]
+pull = "always"
+port = 8000
+network = "models"
+publish = false
+healthcheck = false
+shm_mb = 1024
+pids = 512
+read_only = true
+cap_drop = ["ALL", "CAP_NET_RAW"]
+user = "1000:1000"
+tmpfs = ["/tmp"]
+mounts = [
+    { source = "./models", target = "/models", read_only = true },
+    { source = "cache", target = "/cache" },
+]
+secrets = { token = "secrets/token" }
+"""
+"""What goes with containers only."""
+
 FULL = """
 [daemon]
 state_dir = "state"

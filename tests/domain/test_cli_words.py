@@ -88,7 +88,14 @@ def test_every_event_has_a_sentence(kind: str) -> None:
 
 def _example(field: dataclasses.Field[Any]) -> object:
     given = {"green": GREEN, "targets": (RouteTarget(Color.GREEN, "shop-2"),), "color": Color.GREEN}
-    named = {"steps": (100,), "generation": 3, "healthy": True, "baseline": Baseline()}
+    named = {
+        "steps": (100,),
+        "generation": 3,
+        "healthy": True,
+        "baseline": Baseline(),
+        "received_bytes": 1,
+        "total_bytes": 3,
+    }
     return {**given, **named}.get(field.name, f"the {field.name}")
 
 

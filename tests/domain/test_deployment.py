@@ -42,6 +42,8 @@ WALK = (
 )
 SAMPLES: dict[str, e.Event] = {
     "deployment_requested": REQUEST,
+    "image_pulling": e.ImagePulling("app:v2", 1, 2),
+    "green_prepared": e.GreenPrepared("app@sha256:1", "here"),
     "action_started": e.ActionStarted("stop"),
     "action_succeeded": e.ActionSucceeded("stop"),
     "action_failed": e.ActionFailed("stop", "boom"),

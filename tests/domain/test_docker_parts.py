@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bluegreen.domain.container import ContainerSettings
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Endpoint, Resources, WorkloadState
 from bluegreen.runtimes.docker import output
@@ -86,7 +87,8 @@ def test_what_is_not_asked_for_is_the_images(workdir: str) -> None:
     ],
 )
 def test_the_port_inside_is_the_only_one_exposed_or_8080(exposed: object, port: int) -> None:
-    assert container_port({"Config": {"ExposedPorts": exposed}}) == port
+    assert container_port({"Config": {"ExposedPorts": exposed}}, ContainerSettings()) == port
+    assert container_port({"Config": {"ExposedPorts": exposed}}, ContainerSettings(port=7000)) == 7000
 
 
 def test_a_record_outlives_its_file_in_the_labels_without_its_secrets() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from bluegreen.domain.capacity import requirements
+from bluegreen.domain.container import ContainerSettings, Mount
 from bluegreen.domain.errors import ConfigurationError
+from bluegreen.domain.observation import Observation
 from bluegreen.spec.configuration import RuntimeSettings
 from bluegreen.spec.convert import to_table
 from bluegreen.spec.differences import differences
-from tests.domain.spec_documents import parsed
+from tests.domain.spec_documents import CONTAINERS, parsed, toml_document
 
 SERVICE = '[services.api]\nhosts = ["*"]\n'
 COMMAND = 'command = ["./api"]\n'
@@ -31,8 +34,14 @@ def test_containers_may_do_without_a_command() -> None:
     ("text", "problem"),
     [
         (SERVICE, "services.api.command: is missing"),
-        ('[runtime]\nhost = "unix:///a"\n', 'runtime.host: only goes with kind = "docker"'),
-        ('[runtime]\nnetwork = "a"\n', 'runtime.network: only goes with kind = "docker"'),
+        (
+            '[runtime]\nhost = "unix:///a"\n',
+            'runtime.host: only goes with kind = "docker", or with a service that has it as runtime',
+        ),
+        (
+            '[runtime]\nnetwork = "a"\n',
+            'runtime.network: only goes with kind = "docker", or with a service that has it as runtime',
+        ),
         ('[runtime]\nkind = "podman"\n', 'runtime.kind: must be "process" or "docker", got "podman"'),
         (
             DOCKER + 'host = "tcp://10.0.0.1:2376"\n',
@@ -57,3 +66,101 @@ def test_what_does_not_go_together_is_said(text: str, problem: str) -> None:
 def test_another_runtime_needs_a_restart() -> None:
     changed = differences(parsed(SERVICE + COMMAND), parsed(DOCKER + SERVICE + COMMAND))
     assert changed.needs_restart == ('runtime.kind: "process" → "docker"',)
+
+
+def test_everything_that_is_declared_of_containers_is_taken() -> None:
+    configuration = parsed(CONTAINERS)
+    spec = configuration.services["inference-model"]
+    assert spec.runtime == "docker"
+    assert spec.container == ContainerSettings(
+        pull="always",
+        port=8000,
+        network="models",
+        publish=False,
+        healthcheck=False,
+        shm_mb=1024,
+        pids=512,
+        read_only=True,
+        cap_drop=("ALL", "NET_RAW"),
+        user="1000:1000",
+        tmpfs=("/tmp",),
+        mounts=(Mount("/srv/app/models", "/models", read_only=True), Mount("cache", "/cache")),
+        secrets={"token": "/srv/app/secrets/token"},
+    )
+    document = {"services": {spec.name: to_table(spec)}}
+    assert parsed(toml_document(document)).services == {spec.name: spec}
+
+
+CONTAINER = DOCKER + SERVICE + "[services.api.container]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            SERVICE + COMMAND + "container = { port = 1 }\n",
+            'services.api.container: only goes with containers: runtime = "docker"',
+        ),
+        (
+            CONTAINER + "publish = false\n",
+            "services.api.container.publish: needs a network when it is false; name it in network",
+        ),
+        (
+            CONTAINER + 'tmpfs = ["/a"]\nmounts = [{ source = "a1", target = "/a/" }]\n',
+            'services.api.container.tmpfs[0]: "/a" is already taken by mounts.0',
+        ),
+        (
+            CONTAINER + 'secrets = { key = "k" }\nmounts = [{ source = "a1", target = "/run/secrets/key" }]\n',
+            'services.api.container.secrets.key: "/run/secrets/key" is already taken by mounts.0',
+        ),
+        (
+            CONTAINER + 'mounts = [{ source = "-", target = "/a" }]\n',
+            'services.api.container.mounts[0].source: must be a path ("/srv/models", "./models") or the name of a '
+            'volume ("models"), got "-"',
+        ),
+        (
+            CONTAINER + 'mounts = [{ source = "/a", target = "../b" }]\n',
+            'services.api.container.mounts[0].target: must be an absolute path in the container, such as "/data", '
+            'got "../b"',
+        ),
+        (
+            CONTAINER + 'cap_drop = ["everything"]\n',
+            'services.api.container.cap_drop[0]: must be "ALL" or a capability such as "NET_RAW", got "everything"',
+        ),
+        (
+            CONTAINER + 'user = "-1"\n',
+            'services.api.container.user: must be a user, or user and group, such as "1000:1000", got "-1"',
+        ),
+        (
+            CONTAINER + 'pull = "sometimes"\n',
+            'services.api.container.pull: must be "always", "missing" or "never", got "sometimes"',
+        ),
+        (CONTAINER + "port = 0\n", "services.api.container.port: must be ≥ 1, got 0"),
+    ],
+)
+def test_what_is_wrong_about_containers_is_said(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(text)
+    assert caught.value.problems == (problem,)
+
+
+def test_a_service_may_run_in_containers_beside_processes() -> None:
+    configuration = parsed(SERVICE + 'runtime = "docker"\n[services.other]\nhosts = ["o.example"]\n' + COMMAND)
+    assert {name: spec.runtime for name, spec in configuration.services.items()} == {
+        "api": "docker",
+        "other": "process",
+    }
+
+
+def test_what_both_versions_can_write_to_is_state_to_be_declared() -> None:
+    told = (
+        CONTAINER
+        + 'mounts = [{ source = "/a", target = "/data" }, { source = "/b", target = "/b", read_only = true }]\n'
+    )
+    spec = parsed(told).services["api"]
+    assert spec.keeps_state == "both versions can write to /data"
+    (check,) = [each for each in requirements(spec, None, Observation()) if each.name.startswith("stateless")]
+    assert not check.met
+    assert check.detail == (
+        "api: both versions can write to /data; say in services.api.state_handling how two versions share that"
+    )

@@ -10,7 +10,7 @@ import pytest
 from bluegreen.domain.errors import ConfigurationError
 from bluegreen.spec.keys import NOT_SET, REQUIRED, configuration_keys
 from bluegreen.spec.schema import PUBLISHED, json_schema, published_text
-from tests.domain.spec_documents import FULL, SMALL, parsed
+from tests.domain.spec_documents import CONTAINERS, FULL, SMALL, parsed
 
 
 def test_the_published_schema_is_the_generated_one() -> None:
@@ -23,7 +23,7 @@ def test_it_is_a_schema_of_the_draft_it_names() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("text", ["", SMALL, FULL])
+@pytest.mark.parametrize("text", ["", SMALL, FULL, CONTAINERS])
 def test_it_accepts_what_the_code_accepts(text: str) -> None:
     parsed(text)
     jsonschema.Draft202012Validator(json_schema()).validate(tomllib.loads(text))
@@ -81,12 +81,12 @@ def test_every_key_is_listed_with_type_default_and_description() -> None:
 
 def test_the_full_example_of_these_tests_has_every_key() -> None:
     def paths(value: object, at: str) -> set[str]:
-        if isinstance(value, dict) and not at.endswith((".env", ".labels", ".headers", "json")):
+        if isinstance(value, dict) and not at.endswith((".env", ".labels", ".headers", ".secrets", "json")):
             return set().union(*(paths(item, f"{at}.{key}") for key, item in value.items()))
         if isinstance(value, list) and value and isinstance(value[0], dict):
             return set().union(*(paths(item, f"{at}[]") for item in value))
         return {at.lstrip(".").replace(".inference-model", ".NAME")}
 
     alternatives = {"alerts.webhook_url", "services.NAME.smoke[].body", "metrics.prometheus.bearer_token_env"}
-    alternatives |= {"runtime.host", "runtime.network"}
-    assert paths(tomllib.loads(FULL), "") | alternatives == {key.path for key in configuration_keys()}
+    found = paths(tomllib.loads(FULL), "") | paths(tomllib.loads(CONTAINERS), "")
+    assert found | alternatives == {key.path for key in configuration_keys()}

@@ -181,7 +181,9 @@ async def test_the_container_of_a_stranger_is_named_and_left_alone(build: Build,
 async def test_an_image_that_is_nowhere_is_said_before_anything_starts(build: Build) -> None:
     runtime = build()
     wanted = make_request(SERVER, image="localhost:9/nobody/nothing:v9")
-    with pytest.raises(RuntimeFailure, match="localhost:9/nobody/nothing:v9 is not on the Docker Engine and could not"):
+    with pytest.raises(
+        RuntimeFailure, match=r"image localhost:9/nobody/nothing:v9 is not to be had .without a login.: Get"
+    ):
         await runtime.start(wanted)
     assert await runtime.inspect(wanted.workload.id) is None
 

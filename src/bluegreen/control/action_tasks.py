@@ -7,13 +7,14 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bluegreen.control.executor import Executor
+from bluegreen.control.executor import Executor, Tell
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import (
     Action,
     ConnectSlot,
+    PrepareWorkload,
     RaiseAlert,
     RunSmokeTests,
     StartWorkload,
@@ -73,10 +74,11 @@ class ActionTasks:
         for key in [key for key in self._not_before if key[0] == deployment.id]:
             del self._not_before[key]
 
-    def cancel_smoke_tests(self, deployment_id: str) -> None:
-        """Of a green that is on its way out they tell nothing any more."""
-        if task := self._tasks.get((deployment_id, RunSmokeTests.name)):
-            task.cancel()
+    def cancel_needless(self, deployment_id: str) -> None:
+        """A green that is on its way out needs no image, and its smoke tests tell nothing any more."""
+        for name in (PrepareWorkload.name, RunSmokeTests.name):
+            if task := self._tasks.get((deployment_id, name)):
+                task.cancel()
 
     def tasks(self) -> list[asyncio.Task[None]]:
         return list(self._tasks.values())
@@ -102,7 +104,7 @@ class ActionTasks:
             if journaled and not returning:
                 deployment = await self._record(deployment_id, [e.ActionStarted(action.name)])
             began = self._clock.monotonic()
-            events = list(await self._executor.perform(deployment, spec, action))
+            events = list(await self._executor.perform(deployment, spec, action, self._teller(deployment)))
             milliseconds = round((self._clock.monotonic() - began) * 1000, 1)
             if isinstance(action, StartWorkload | StopWorkload):
                 await self._observer.look(action.workload.id)
@@ -122,6 +124,15 @@ class ActionTasks:
             self._back_off(deployment_id, action)
             with contextlib.suppress(BluegreenError):
                 await self._record(deployment_id, [e.ActionFailed(action.name, f"{type(error).__name__}: {error}")])
+
+    def _teller(self, began_as: Deployment) -> Tell:
+        """What is told in the course of an action is worth a line in the log, and no trouble when it can't be had."""
+
+        async def tell(event: e.Event) -> None:
+            with contextlib.suppress(BluegreenError):
+                await self._record_outcome(began_as, [event])
+
+        return tell
 
     async def _record_outcome(self, began_as: Deployment, events: list[e.Event]) -> None:
         """What an action brought about belongs to the phase it was begun in; later it is only observed."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from bluegreen.control.ports import Clock, LaunchRequest, Prober, TrafficRouter, WorkloadRuntime
+from bluegreen.control.ports import Clock, LaunchRequest, Prober, PullProgress, TrafficRouter, WorkloadRuntime
 from bluegreen.control.router_view import RouterView
 from bluegreen.control.secrets import require_known
 from bluegreen.domain import events as e
@@ -12,6 +12,7 @@ from bluegreen.domain.actions import (
     Action,
     CollectLogs,
     ConnectSlot,
+    PrepareWorkload,
     RaiseAlert,
     RunSmokeTests,
     StartWorkload,
@@ -21,9 +22,12 @@ from bluegreen.domain.actions import (
 from bluegreen.domain.deployment import Deployment
 from bluegreen.domain.errors import AdapterError, BluegreenError
 from bluegreen.domain.model import Workload
+from bluegreen.domain.pulling import worth_telling
 from bluegreen.domain.service import ServiceSpec
 
 LOG_LINES_KEPT = 40
+Tell = Callable[[e.Event], Awaitable[None]]
+"""Records an event while an action is under way. Never raises."""
 
 
 class SmokeTestFailed(BluegreenError):
@@ -39,6 +43,8 @@ def launch_request(spec: ServiceSpec, workload: Workload) -> LaunchRequest:
         workdir=spec.workdir,
         env=spec.env,
         stop_grace_seconds=spec.stop_grace_seconds,
+        runtime=spec.runtime,
+        container=spec.container,
     )
 
 
@@ -60,9 +66,11 @@ class Executor:
         self.view = view
         self.clock = clock
 
-    async def perform(self, deployment: Deployment, spec: ServiceSpec, action: Action) -> Sequence[e.Event]:
+    async def perform(self, deployment: Deployment, spec: ServiceSpec, action: Action, tell: Tell) -> Sequence[e.Event]:
         """Raises BluegreenError when it did not work; whether it did is for the next observation to tell."""
         match action:
+            case PrepareWorkload(workload):
+                return (await self._prepare(spec, workload, tell),)
             case StartWorkload(workload):
                 await self.runtime.start(launch_request(spec, workload))
                 return ()
@@ -81,6 +89,19 @@ class Executor:
             case RaiseAlert():
                 return (self._alert(deployment, action),)
         raise AdapterError(f"no one performs the action {action.name!r}")
+
+    async def _prepare(self, spec: ServiceSpec, workload: Workload, tell: Tell) -> e.GreenPrepared:
+        last = None
+
+        async def progress(pull: PullProgress) -> None:
+            nonlocal last
+            told = worth_telling(last, self.clock.monotonic(), pull.received_bytes, pull.total_bytes)
+            if told is not None:
+                last = told
+                await tell(e.ImagePulling(workload.image, pull.received_bytes, pull.total_bytes))
+
+        prepared = await self.runtime.prepare(launch_request(spec, workload), progress)
+        return e.GreenPrepared(prepared.digest, prepared.detail)
 
     async def switch(self, service: str, action: SwitchTraffic) -> e.TrafficSwitched:
         """Moves the traffic; the time is measured from the decision to the router's acknowledgement."""

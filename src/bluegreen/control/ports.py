@@ -6,7 +6,7 @@ twice: workloads are identified by an id that the caller chose, switches by a ro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from bluegreen.control.alert_ports import Delivery as Delivery
 from bluegreen.control.alert_ports import Outbox as Outbox
 from bluegreen.control.analysis_ports import AnalysisSource as AnalysisSource
 from bluegreen.domain.analysis import CommandResult
+from bluegreen.domain.container import ContainerSettings
 from bluegreen.domain.events import Event, Record
 from bluegreen.domain.model import (
     Capacity,
@@ -54,10 +55,37 @@ class LaunchRequest:
     workdir: str
     env: Mapping[str, str]
     stop_grace_seconds: float = 10.0
+    runtime: str = "process"
+    """What is to run it, where there are several: `process` or `docker`."""
+    container: ContainerSettings = ContainerSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """`digest` is the exact content that the image names now, "" where there are no images; `detail` a phrase."""
+
+    digest: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Of an image that is on its way. Both grow; 0 when nothing is known yet."""
+
+    received_bytes: int = 0
+    total_bytes: int = 0
+
+
+Progress = Callable[[PullProgress], Awaitable[None]]
 
 
 class WorkloadRuntime(Protocol):
     """Starts and stops workloads. Workloads outlive the controller."""
+
+    async def prepare(self, request: LaunchRequest, progress: Progress) -> Preparation:
+        """Gets and checks what a start will need, an image above all, and starts nothing. It may take minutes;
+        `progress` is told now and then. Raises RuntimeFailure when a start could not work."""
+        ...
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         """Starts all replicas and returns without waiting for health. A workload that is there already (same id) is

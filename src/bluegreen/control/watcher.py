@@ -182,7 +182,7 @@ class ServiceWatcher:
         self._observer.phase_began(after)
         self._actions.phase_began(after)
         if after.phase in (Phase.CLEANING_UP, Phase.ROLLING_BACK):
-            self._actions.cancel_smoke_tests(after.id)
+            self._actions.cancel_needless(after.id)
         if after.phase.terminal:
             del self.live[after.id]
             self.reasons[after.id] = str(after.phase)

@@ -127,13 +127,15 @@ class WorkloadMonitor:
 
     async def _check_replica(self, replica: ReplicaStatus, now: float) -> None:
         known = self._replicas.get(replica.index, ReplicaHealth())
+        starting = why_it_waits(replica)
+        if starting and known.verdict is Health.UNKNOWN:
+            # Still starting is no failed check; the deadline is what bounds it.
+            self._replicas[replica.index] = ReplicaHealth(last_detail=starting)
+            return
         if not replica.listening or replica.endpoint is None:
-            detail = f"replica {replica.index} does not listen on {replica.endpoint or 'a port'} yet"
-            if known.verdict is Health.UNKNOWN:
-                # Still starting: not listening is no failed check, the deadline is what bounds it.
-                self._replicas[replica.index] = ReplicaHealth(last_detail=detail)
-                return
-            ok = False
+            ok, detail = False, starting
+        elif replica.health == "unhealthy":
+            ok, detail = False, f"replica {replica.index} is unhealthy by the HEALTHCHECK of its image"
         else:
             result = await self._prober.check(replica.endpoint, self._check, self._protocol)
             ok, detail = result.ok, result.detail
@@ -146,7 +148,7 @@ class WorkloadMonitor:
     def _pause(self) -> float:
         if self.status is None:
             return self._interval() if self._calm else min(0.2, self._check.interval_seconds)
-        if any(not r.listening and not r.state.ended for r in self.status.replicas) and not self._calm:
+        if any(why_it_waits(r) and not r.state.ended for r in self.status.replicas) and not self._calm:
             return UNTIL_LISTENING_SECONDS
         return self._interval() if self._calm else min(self._interval(), RESTARTS_LOOK_SECONDS)
 
@@ -154,3 +156,12 @@ class WorkloadMonitor:
         replicas = self.status.replicas if self.status else None
         verdicts = [health.verdict for health in self._replicas.values()]
         return replicas, verdicts
+
+
+def why_it_waits(replica: ReplicaStatus) -> str:
+    """Why a replica that is new can't be judged yet; "" when it can."""
+    if not replica.listening or replica.endpoint is None:
+        return f"replica {replica.index} does not listen on {replica.endpoint or 'a port'} yet"
+    if replica.health == "starting":
+        return f"replica {replica.index}: the HEALTHCHECK of its image has not passed yet"
+    return ""

@@ -19,6 +19,14 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareWorkload(Action):
+    """Gets what its start will need: the image above all."""
+
+    name: ClassVar[str] = "prepare"
+    workload: Workload
+
+
+@dataclass(frozen=True, slots=True)
 class StartWorkload(Action):
     name: ClassVar[str] = "start"
     workload: Workload

@@ -110,11 +110,11 @@ def needed_text(resources: Resources) -> str:
 
 def _state(spec: ServiceSpec) -> Requirement:
     name = "stateless, or state handling declared"
-    if spec.stateful and not spec.state_handling:
+    if (why := spec.keeps_state) and not spec.state_handling:
         return Requirement(
             name,
             False,
-            f"{spec.name} is stateful: say in services.{spec.name}.state_handling how two versions share its state",
+            f"{spec.name}: {why}; say in services.{spec.name}.state_handling how two versions share that",
         )
     return Requirement(name, True, spec.state_handling or "stateless")
 

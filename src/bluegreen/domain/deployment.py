@@ -39,6 +39,10 @@ class Deployment:
     phase_since: float = 0.0
     blue: Workload | None = None
     green: Workload | None = None
+    digest: str = ""
+    """What the image's name meant when green was prepared; "" where there are no images."""
+    prepared: str = ""
+    """How it was prepared, as a phrase."""
     generation: int = 0
     step_index: int = 0
     baseline: Baseline | None = None
@@ -178,6 +182,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
     match event:
         case e.PreflightPassed():
             return replace(d, green=event.green)
+        case e.GreenPrepared():
+            return replace(d, digest=event.digest, prepared=event.detail)
         case e.BaselineRecorded():
             return replace(d, baseline=event.baseline)
         case e.TrafficSwitched():

@@ -46,6 +46,25 @@ class PreflightPassed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePulling(Event):
+    """Told now and then while the image is on its way; `total_bytes` grows as more of it becomes known."""
+
+    kind: ClassVar[str] = "image_pulling"
+    image: str
+    received_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GreenPrepared(Event):
+    """What a start needs is here. `digest` is what the image's name means from now on, for this deployment."""
+
+    kind: ClassVar[str] = "green_prepared"
+    digest: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionStarted(Event):
     kind: ClassVar[str] = "action_started"
     action: str

@@ -103,6 +103,9 @@ class Workload:
     replicas: int
     resources: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    """The exact content that `image` named when it was deployed: `repository@sha256:...`, or `sha256:...` of an image
+    that no registry has. Empty where there are no images."""
 
     @property
     def label(self) -> str:
@@ -116,7 +119,8 @@ class ReplicaStatus:
 
     `listening` is true only when the replica itself (not a stranger) accepts connections on `endpoint`.
     `restarts` counts how often it ended by itself and was started again. `error` is a sentence when it
-    could not be started at all (command not found), which no restart will mend.
+    could not be started at all (command not found), which no restart will mend. `health` is what the runtime's own
+    check says (a container's HEALTHCHECK): starting, healthy or unhealthy; "" when it has none.
     """
 
     index: int
@@ -127,6 +131,7 @@ class ReplicaStatus:
     restarts: int = 0
     exit_code: int | None = None
     error: str = ""
+    health: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ IN_PROGRESS = frozenset({*BEFORE_SWITCH, Phase.SWITCHING, Phase.MONITORING})
 
 TRANSITIONS: dict[tuple[Phase, str], Phase] = {
     (Phase.PREFLIGHT, e.PreflightPassed.kind): Phase.STARTING,
+    (Phase.PREFLIGHT, e.ImagePulling.kind): Phase.PREFLIGHT,
+    (Phase.PREFLIGHT, e.GreenPrepared.kind): Phase.PREFLIGHT,
     (Phase.STARTING, e.GreenStarted.kind): Phase.VERIFYING,
     (Phase.VERIFYING, e.HealthPassed.kind): Phase.VERIFYING,
     (Phase.VERIFYING, e.SmokePassed.kind): Phase.VERIFYING,

@@ -7,8 +7,10 @@ observation tells.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bluegreen.domain import events as e
-from bluegreen.domain.actions import Action, Plan, RunSmokeTests, StartWorkload
+from bluegreen.domain.actions import Action, Plan, PrepareWorkload, RunSmokeTests, StartWorkload
 from bluegreen.domain.alert_texts import awaiting_approval
 from bluegreen.domain.capacity import requirements
 from bluegreen.domain.deployment import Deployment, Phase
@@ -21,6 +23,8 @@ from bluegreen.domain.reconcile_watch import reconcile_monitoring, reconcile_ret
 from bluegreen.domain.service import HealthCheck, ServiceSpec
 from bluegreen.domain.strategy import replicas_at, watched_at
 
+PREPARED_RUNTIMES = frozenset({"docker"})
+"""Where something must be got before anything is started: an image."""
 ROUTER_PATIENCE_SECONDS = 3.0
 """How long preflight waits for a router that is just being started again."""
 
@@ -95,9 +99,19 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     unmet = [f"{check.name}: {check.detail}" for check in checks if not check.met]
     if unmet:
         return _failing("requirements not met: " + "; ".join(unmet))
+    if spec.runtime in PREPARED_RUNTIMES and e.GreenPrepared.kind not in d.seen:
+        if d.failures.get(PrepareWorkload.name):
+            return _failing(f"{d.image} can't be deployed: {d.last_error[PrepareWorkload.name]}{untouched(d)}")
+        return Plan(f"getting {d.image}", actions=(PrepareWorkload(green),))
+    green = replace(green, digest=d.digest)
     found = next((check.detail for check in checks if check.name == "running version identified"), "first deployment")
     passed = e.PreflightPassed(
-        green=green, checks=tuple(f"{check.name}: {check.detail}" for check in checks), blue_found=found
+        green=green,
+        checks=(
+            *(f"{check.name}: {check.detail}" for check in checks),
+            *((f"the image: {d.prepared}",) if d.prepared else ()),
+        ),
+        blue_found=found,
     )
     return Plan("all requirements are met", events=(passed,))
 

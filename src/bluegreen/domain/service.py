@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bluegreen.domain.analysis_condition import ResultCondition
+from bluegreen.domain.container import ContainerSettings
 from bluegreen.domain.model import Resources
 
 
@@ -135,8 +136,19 @@ class ServiceSpec:
     state_handling: str = ""
     protocol: str = "http1"
     stop_grace_seconds: float = 10.0
+    runtime: str = "process"
+    """What runs it: `process` or `docker`."""
+    container: ContainerSettings = ContainerSettings()
     health: HealthCheck | None = None
     smoke: tuple[SmokeTest, ...] = ()
     analyses: tuple[Analysis, ...] = ()
     policy: Policy = Policy()
     canary: Canary = Canary()
+
+    @property
+    def keeps_state(self) -> str:
+        """Why two versions side by side could disturb each other; empty when they can't."""
+        if self.stateful:
+            return "it is stateful"
+        written = ", ".join(mount.target for mount in self.container.writable) if self.runtime == "docker" else ""
+        return f"both versions can write to {written}" if written else ""

@@ -20,3 +20,12 @@ def require_plain_text(parameter: str, text: str, *, max_length: int, empty: boo
                 f"{parameter}: has the control character U+{ord(character):04X} at position {position + 1}",
                 hint="Leave it out",
             )
+
+
+def size_text(number_of_bytes: float) -> str:
+    """`740 kB`, `62 MB`, `1.4 GB`: decimal, as registries and engines tell sizes."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number_of_bytes >= size:
+            amount = number_of_bytes / size
+            return f"{amount:.1f} {unit}" if unit == "GB" else f"{amount:.0f} {unit}"
+    return f"{number_of_bytes:.0f} bytes"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bluegreen.control.ports import LaunchRequest
+from bluegreen.control.ports import LaunchRequest, Preparation, Progress, PullProgress
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import (
     Capacity,
@@ -25,13 +26,19 @@ class Behavior:
     """How the workloads of an image act. The default starts at once, lives on and stops when told.
 
     A replica listens from its `listens_after_inspects`-th inspection on. `start_failure` is raised by `start`,
-    `replica_error` is what every replica has instead of running (command not found).
+    `prepare_failure` by `prepare`, which reports `pulled_bytes` before. `replica_error` is what every replica has
+    instead of running (command not found). `healths` is what the runtime's own check says, inspection by inspection;
+    the last one stays.
     `crashes_at_inspects`: at these inspections replica 0 ends with exit code 1 and is started again. The first
     `failing_stops` calls of `stop` raise, as when a process hangs in the kernel.
     """
 
     listens_after_inspects: int = 0
     start_failure: str = ""
+    prepare_failure: str = ""
+    pulled_bytes: tuple[int, ...] = ()
+    digest: str = ""
+    healths: tuple[str, ...] = ()
     replica_error: str = ""
     crashes_at_inspects: frozenset[int] = frozenset()
     failing_stops: int = 0
@@ -62,6 +69,8 @@ class FakeRuntime:
         self.behaviors = behaviors if behaviors is not None else {}
         self.away = False
         """Whether nobody answers, as when the engine of containers is down."""
+        self.pull_gate: asyncio.Event | None = None
+        """Pulls wait for it, when there is one."""
         self.calls: list[tuple[str, str]] = []
         self.usages: dict[str, Usage] = {}
         """What workloads use, by id, instead of nothing but some memory."""
@@ -72,6 +81,19 @@ class FakeRuntime:
         self._running: dict[str, _Running] = {}
         self._logs: dict[str, list[str]] = {}
         self._ports = itertools.count(20000)
+
+    async def prepare(self, request: LaunchRequest, progress: Progress) -> Preparation:
+        self._require_answer()
+        image = request.workload.image
+        self.calls.append(("prepare", image))
+        behavior = self.behaviors.get(image, Behavior())
+        if self.pull_gate is not None:
+            await self.pull_gate.wait()
+        for received_bytes in behavior.pulled_bytes:
+            await progress(PullProgress(received_bytes, behavior.pulled_bytes[-1]))
+        if behavior.prepare_failure:
+            raise RuntimeFailure(behavior.prepare_failure)
+        return Preparation(behavior.digest, "pulled" if behavior.pulled_bytes else "")
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         workload = request.workload
@@ -120,6 +142,9 @@ class FakeRuntime:
             self.crash(workload_id, 0)
         if running.inspects >= running.behavior.listens_after_inspects:
             self._change(workload_id, lambda replica: replace(replica, listening=_runs(replica)))
+        if healths := running.behavior.healths:
+            health = healths[min(running.inspects, len(healths)) - 1]
+            self._change(workload_id, lambda replica: replace(replica, health=health))
         return running.status
 
     async def list(self) -> Sequence[WorkloadStatus]:

@@ -17,6 +17,7 @@ from bluegreen.domain.images import image_allowed
 from bluegreen.domain.service import HealthCheck
 from bluegreen.spec.alert_contradictions import in_alerts
 from bluegreen.spec.analysis_contradictions import in_analyses, in_prometheus, without_source
+from bluegreen.spec.container_contradictions import in_container, unfit_for_runtime, without_docker
 from bluegreen.spec.problems import Location, Problem
 from bluegreen.spec.toml_text import toml_text
 from bluegreen.spec.values import is_loopback, parse_listen
@@ -34,12 +35,12 @@ def in_document(document: Raw) -> Iterator[Problem]:
     yield from in_prometheus(_table(metrics, "prometheus"))
     yield from _api(_table(document, "api"))
     runtime = _table(document, "runtime")
-    yield from _only_for_docker(runtime)
     services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
+    yield from without_docker(runtime, services)
     yield from _shared_hosts(services)
     for name, table in services.items():
         yield from in_service(table, ("services", name))
-        yield from _unfit_for_runtime(table, runtime.get("kind", "process"), ("services", name))
+        yield from unfit_for_runtime(table, runtime, ("services", name))
         if "prometheus" not in metrics:
             yield from without_source(table.get("analysis"), ("services", name, "analysis"))
         yield from _forbidden_image(table, _table(document, "policy"), ("services", name))
@@ -54,6 +55,7 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     yield from _nothing_to_repeat(service, at)
     yield from _canary_steps(_table(service, "canary").get("steps"), (*at, "canary", "steps"))
     yield from _no_cookie_to_set(_table(service, "canary"), (*at, "canary", "set_cookie"))
+    yield from in_container(_table(service, "container"), (*at, "container"))
     env = _table(service, "env")
     if env.get("PORT", "{port}") != "{port}":
         yield Problem((*at, "env", "PORT"), 'is set by bluegreen for each replica; use "{port}" or leave it out')
@@ -62,21 +64,6 @@ def in_service(service: Raw, at: Location) -> Iterator[Problem]:
     for label in _OWN_LABELS:
         if label in _table(service, "labels"):
             yield Problem((*at, "labels", label), "is set by bluegreen for each deployment; leave it out")
-
-
-def _only_for_docker(runtime: Raw) -> Iterator[Problem]:
-    if runtime.get("kind", "process") == "process":
-        for key in ("host", "network"):
-            if key in runtime:
-                yield Problem(("runtime", key), 'only goes with kind = "docker"')
-
-
-def _unfit_for_runtime(service: Raw, kind: object, at: Location) -> Iterator[Problem]:
-    if kind == "process" and "command" not in service:
-        yield Problem((*at, "command"), "is missing")
-    workdir = service.get("workdir")
-    if kind == "docker" and isinstance(workdir, str) and not workdir.startswith("/"):
-        yield Problem((*at, "workdir"), "must be an absolute path in the container")
 
 
 def _api(api: Raw) -> Iterator[Problem]:

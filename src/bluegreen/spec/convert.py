@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,10 @@ from bluegreen.spec.configuration import (
     RouterSettings,
     RuntimeSettings,
 )
+from bluegreen.spec.container_convert import container_table, to_container
 from bluegreen.spec.file_model import Document, RouterTable, RuntimeTable, ServiceTable, SmokeTable
 from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
+from bluegreen.spec.paths import absolute
 from bluegreen.spec.policy_model import CanaryTable
 from bluegreen.spec.values import is_loopback, parse_listen
 
@@ -38,7 +39,7 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
     return Configuration(
         path=path,
         base_directory=base_directory,
-        daemon=DaemonSettings(_absolute(daemon.state_dir, base_directory), daemon.log_level),
+        daemon=DaemonSettings(absolute(daemon.state_dir, base_directory), daemon.log_level),
         router=_router(document.router, base_directory),
         runtime=_runtime(document.runtime),
         capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
@@ -48,7 +49,10 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
         policy=PolicySettings(
             None if document.policy.images is None else tuple(document.policy.images), document.policy.orphan_seconds
         ),
-        services={name: to_service(name, table, base_directory) for name, table in document.services.items()},
+        services={
+            name: to_service(name, table, base_directory, runtime=document.runtime.kind)
+            for name, table in document.services.items()
+        },
     )
 
 
@@ -60,7 +64,7 @@ def _alerts(table: AlertsTable, base_directory: Path) -> AlertSettings:
             url=sink.url,
             url_env=sink.url_env,
             secret_env=sink.secret_env,
-            path=_absolute(sink.path, base_directory) if sink.path is not None else None,
+            path=absolute(sink.path, base_directory) if sink.path is not None else None,
             min_severity=sink.min_severity,
         )
         for sink in table.sink
@@ -68,13 +72,14 @@ def _alerts(table: AlertsTable, base_directory: Path) -> AlertSettings:
     return AlertSettings(table.webhook_url, table.webhook_url_env, sinks)
 
 
-def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceSpec:
+def to_service(name: str, table: ServiceTable, base_directory: Path, *, runtime: str = "process") -> ServiceSpec:
+    """`runtime` is what runs a service that doesn't say."""
     return ServiceSpec(
         name=name,
         hosts=tuple(host.lower() for host in table.hosts),
         command=tuple(table.command or ()),
         image=table.image,
-        workdir=str(_absolute(table.workdir, base_directory)),
+        workdir=str(absolute(table.workdir, base_directory)),
         env=dict(table.env),
         labels=dict(table.labels),
         environment=table.environment,
@@ -84,6 +89,8 @@ def to_service(name: str, table: ServiceTable, base_directory: Path) -> ServiceS
         state_handling=table.state_handling,
         protocol=table.protocol,
         stop_grace_seconds=table.stop_grace_seconds,
+        runtime=table.runtime or runtime,
+        container=to_container(table.container, base_directory),
         health=HealthCheck(**table.health.model_dump()) if table.health is not None else None,
         smoke=tuple(_smoke_test(test, number) for number, test in enumerate(table.smoke, 1)),
         analyses=tuple(_analysis(analysis) for analysis in table.analysis),
@@ -108,6 +115,7 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
         "state_handling": spec.state_handling,
         "protocol": spec.protocol,
         "stop_grace_seconds": spec.stop_grace_seconds,
+        "runtime": spec.runtime,
         "smoke": [_smoke_table(test) for test in spec.smoke],
         "analysis": [_analysis_table(analysis) for analysis in spec.analyses],
         # TOML has no null: what is not limited is not written.
@@ -118,6 +126,8 @@ def to_table(spec: ServiceSpec) -> dict[str, Any]:
     canary = {name: getattr(spec.canary, name) for name in Canary.__dataclass_fields__}
     table["canary"] = {name: value for name, value in canary.items() if value not in (None, "")}
     table["canary"]["steps"] = list(spec.canary.steps)
+    if spec.runtime == "docker":
+        table["container"] = container_table(spec.container)
     if spec.command:
         table["command"] = list(spec.command)
     if spec.image:
@@ -136,12 +146,12 @@ def _router(table: RouterTable, base_directory: Path) -> RouterSettings:
     haproxy = None
     if table.haproxy is not None:
         named = "/" not in table.haproxy and not table.haproxy.startswith("~")
-        haproxy = Path(table.haproxy) if named else _absolute(table.haproxy, base_directory)
+        haproxy = Path(table.haproxy) if named else absolute(table.haproxy, base_directory)
     return RouterSettings(
         listen=parse_listen(table.listen),
         kind=table.kind,
         haproxy=haproxy,
-        certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
+        certificate=absolute(table.certificate, base_directory) if table.certificate is not None else None,
         threads=table.threads,
     )
 
@@ -158,7 +168,7 @@ def _api(table: ApiTable, base_directory: Path) -> ApiSettings:
         hosts = (listen.host, "localhost", "127.0.0.1", "::1") if is_loopback(listen.host) else (listen.host,)
     return ApiSettings(
         listen=listen,
-        certificate=_absolute(table.certificate, base_directory) if table.certificate is not None else None,
+        certificate=absolute(table.certificate, base_directory) if table.certificate is not None else None,
         origins=tuple(origin.lower() for origin in table.origins),
         hosts=tuple(dict.fromkeys(host.lower() for host in hosts)),
         requests_per_second=table.requests_per_second,
@@ -173,7 +183,7 @@ def _metrics(table: MetricsTable, base_directory: Path) -> MetricsSettings:
         return MetricsSettings()
 
     def path(text: str | None) -> Path | None:
-        return None if text is None else _absolute(text, base_directory)
+        return None if text is None else absolute(text, base_directory)
 
     return MetricsSettings(
         PrometheusSettings(
@@ -206,10 +216,6 @@ def _analysis_table(analysis: Analysis) -> dict[str, Any]:
     if analysis.command:
         return table | {"command": list(analysis.command)}
     return table | {"query": analysis.query, "condition": str(analysis.condition)}
-
-
-def _absolute(path: str, base_directory: Path) -> Path:
-    return base_directory / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for unknown users
 
 
 def _smoke_test(table: SmokeTable, number: int) -> SmokeTest:

@@ -23,6 +23,8 @@ _AT_NEXT_DEPLOYMENT = (
     "cpus",
     "memory_mb",
     "stop_grace_seconds",
+    "runtime",
+    "container",
 )
 
 

@@ -14,6 +14,7 @@ from bluegreen.spec import values
 from bluegreen.spec.access_model import ApiTable, FleetPolicyTable
 from bluegreen.spec.alert_model import AlertsTable
 from bluegreen.spec.analysis_model import AnalysisTable, MetricsTable
+from bluegreen.spec.container_model import ContainerTable
 from bluegreen.spec.policy_model import DAY_SECONDS, HOUR_SECONDS, CanaryTable, PolicyTable
 from bluegreen.spec.table import Table
 
@@ -56,7 +57,8 @@ class RuntimeTable(Table):
     """What runs the versions of services."""
 
     kind: Literal["process", "docker"] = Field(
-        default="process", description="Processes of this machine, or containers of its Docker Engine."
+        default="process",
+        description="Processes of this machine, or containers of its Docker Engine; a service may say otherwise.",
     )
     host: values.Engine | None = Field(
         default=None, description="Socket of the Docker Engine. Not set: unix:///run/docker.sock."
@@ -165,6 +167,9 @@ class ServiceTable(Table):
         description="Program and arguments of a replica, with placeholders such as {port}; no shell. Containers may "
         "do without.",
     )
+    runtime: Literal["process", "docker"] | None = Field(
+        default=None, description="What runs this service. Not set: as [runtime] kind says."
+    )
     image: values.Image = Field(
         default=_SERVICE.image, description="The version that `bluegreen deploy` without `--image` deploys."
     )
@@ -207,6 +212,9 @@ class ServiceTable(Table):
         ge=0,
         le=HOUR_SECONDS,
         description="Time between SIGTERM and SIGKILL.",
+    )
+    container: ContainerTable = Field(
+        default_factory=ContainerTable, description="How the containers are made, where it runs in containers."
     )
     health: HealthTable | None = Field(default=None, description="How replicas show that they work.")
     smoke: list[SmokeTable] = Field(default=[], max_length=32, description="Tests of green before it gets traffic.")

@@ -26,6 +26,7 @@ _NOT_HERE = {
         ("canary.sticky", "canary.set_cookie", "canary.force_header", "canary.force_cookie"),
         "can't be changed for one deployment; change the file and type: bluegreen reload",
     ),
+    "runtime": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "smoke": "can't be changed for one deployment; change the file and type: bluegreen reload",
     "analysis": "can't be changed for one deployment; change the file and type: bluegreen reload",
 }

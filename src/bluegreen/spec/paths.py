@@ -71,3 +71,8 @@ def audit_log(state_directory: Path) -> Path:
 
 def daemon_log(state_directory: Path) -> Path:
     return state_directory / "daemon.log"
+
+
+def absolute(path: str, base_directory: Path) -> Path:
+    """Of a path as people write it, `~` included; a relative one begins at the directory."""
+    return base_directory / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for unknown users

@@ -8,6 +8,7 @@ from typing import Any
 
 from bluegreen.control.views import EventView
 from bluegreen.domain.deployment import TRANSITIONS, Phase
+from bluegreen.domain.text import size_text
 from bluegreen.interfaces.cli.output import duration, milliseconds, printable
 
 Data = Mapping[str, Any]
@@ -29,6 +30,12 @@ def _preflight(data: Data) -> str:
     found = str(data.get("blue_found") or "")
     before = "" if found.startswith("first deployment") else "the version before: "
     return f"all {len(data['checks'])} requirements are met{_after(found, f'; {before}')}"
+
+
+def _pulling(data: Data) -> str:
+    total = data["total_bytes"]
+    share = f"{100 * data['received_bytes'] // total} % of " if total else ""
+    return f"pulling {data['image']}: {share}{size_text(total)}"
 
 
 def _switched(data: Data) -> str:
@@ -72,6 +79,8 @@ def _baseline(data: Data) -> str:
 _SENTENCES: dict[str, Callable[[Data], str]] = {
     "deployment_requested": _requested,
     "preflight_passed": _preflight,
+    "image_pulling": _pulling,
+    "green_prepared": lambda data: f"the image is here{_after(data.get('detail'))}",
     "action_started": lambda data: f"{data['action']} begins{_after(data.get('detail'))}",
     "action_succeeded": lambda data: f"{data['action']} done{_after(data.get('detail'))}",
     "action_failed": lambda data: f"{data['action']} did not work: {data['error']}",

@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bluegreen.control.ports import LaunchRequest
+from bluegreen.domain.container import ContainerSettings
 from bluegreen.domain.errors import RuntimeFailure, UsageError
 from bluegreen.domain.model import ImageReference
 from bluegreen.runtimes.docker.records import WorkloadRecord
@@ -16,6 +18,7 @@ from bluegreen.runtimes.process.placeholders import fill
 
 HOST = "127.0.0.1"
 DEFAULT_CONTAINER_PORT = 8080
+SECRETS = "/run/secrets"
 OWNER, WORKLOAD, REPLICA = "bluegreen.owner", "bluegreen.workload", "bluegreen.replica"
 RECORD = "bluegreen.record"
 MANAGED_BY = {"managed-by": "bluegreen"}
@@ -76,8 +79,11 @@ def _environment_of(container: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def container_port(image: Mapping[str, Any]) -> int:
-    """The port in the container: the one that the image exposes, 8080 when it exposes none or several."""
+def container_port(image: Mapping[str, Any], settings: ContainerSettings) -> int:
+    """The port in the container: the one that is declared, or else that the image exposes, 8080 when it exposes none
+    or several."""
+    if settings.port:
+        return settings.port
     exposed = [name for name in image["Config"].get("ExposedPorts") or {} if name.endswith("/tcp")]
     return int(exposed[0].partition("/")[0]) if len(exposed) == 1 else DEFAULT_CONTAINER_PORT
 
@@ -99,8 +105,8 @@ def container_body(
     gpu_requests: GpuRequests,
 ) -> dict[str, Any]:
     """What `POST /containers/create` gets. Raises RuntimeFailure when a placeholder is unknown."""
-    request, replica = record.request, record.replicas[index]
-    port = f"{record.container_port}/tcp"
+    request, replica, settings = record.request, record.replicas[index], record.request.container
+    port, network = f"{record.container_port}/tcp", settings.network or network
     body: dict[str, Any] = {
         # By id: a tag that moves meanwhile must not make replicas of two images.
         "Image": record.image_id,
@@ -108,25 +114,65 @@ def container_body(
         "ExposedPorts": {port: {}},
         "StopSignal": "SIGTERM",
         "HostConfig": {
-            "PortBindings": {port: [{"HostIp": HOST, "HostPort": str(replica.port)}]},
+            "PortBindings": {port: [{"HostIp": HOST, "HostPort": str(replica.port)}]} if settings.publish else {},
             # Who restarts it, when and how often is ours to say; the engine would do it behind our back.
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
             "DeviceRequests": gpu_requests(replica.gpus),
             **({"NetworkMode": network} if network else {}),
             **_limits(request),
+            **_confinement(settings),
+            "Mounts": _mounts(settings),
         },
+        **({"User": settings.user} if settings.user else {}),
+        **({} if settings.healthcheck else {"Healthcheck": {"Test": ["NONE"]}}),
     }
     return body | _filled(request, record, index, base_directory)
 
 
 def _limits(request: LaunchRequest) -> dict[str, int]:
-    resources, limits = request.workload.resources, {}
+    resources, settings, limits = request.workload.resources, request.container, {}
     if resources.cpus:
         limits["NanoCpus"] = round(resources.cpus * 1e9)
     if resources.memory_mb:
         limits["Memory"] = limits["MemorySwap"] = resources.memory_mb * 2**20
+    if settings.shm_mb:
+        limits["ShmSize"] = settings.shm_mb * 2**20
+    if settings.pids:
+        limits["PidsLimit"] = settings.pids
     return limits
+
+
+def _confinement(settings: ContainerSettings) -> dict[str, Any]:
+    return {
+        "ReadonlyRootfs": settings.read_only,
+        "CapDrop": list(settings.cap_drop),
+        "Tmpfs": dict.fromkeys(settings.tmpfs, ""),
+    }
+
+
+def missing_files(settings: ContainerSettings) -> list[str]:
+    """A sentence for each file and directory of this machine that is not there."""
+    mounts = [(f"mount {mount.target}", mount.source) for mount in settings.mounts if not mount.is_volume]
+    secrets = [(f"secret {name}", path) for name, path in settings.secrets.items()]
+    return [f"{what}: there is no {path}" for what, path in (*mounts, *secrets) if not Path(path).exists()]
+
+
+def _mounts(settings: ContainerSettings) -> list[dict[str, Any]]:
+    """Secrets are the files themselves: what is in them is in no label, no environment and no layer."""
+    mounts = [
+        {
+            "Type": "volume" if mount.is_volume else "bind",
+            "Source": mount.source,
+            "Target": mount.target,
+            "ReadOnly": mount.read_only,
+        }
+        for mount in settings.mounts
+    ]
+    return mounts + [
+        {"Type": "bind", "Source": path, "Target": f"{SECRETS}/{name}", "ReadOnly": True}
+        for name, path in settings.secrets.items()
+    ]
 
 
 def _filled(request: LaunchRequest, record: WorkloadRecord, index: int, base_directory: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -16,8 +17,9 @@ from aiodocker.containers import DockerContainer
 from bluegreen.domain.errors import RuntimeFailure
 
 ANSWER_TIMEOUT_SECONDS = 30.0
-"""For questions and small acts. Stopping takes its grace longer, a pull as long as it takes."""
-PULL_TIMEOUT_SECONDS = 3600.0
+"""For questions and small acts. Stopping takes its grace longer."""
+PULL_SILENCE_SECONDS = 600.0
+"""A pull takes as long as it takes, but an engine that says nothing for so long has lost its registry."""
 UNREACHABLE = 900
 """aiodocker's status for "nobody answers"."""
 GONE, CONFLICT = 404, 409
@@ -30,6 +32,15 @@ class EngineRefusal(RuntimeFailure):
         super().__init__(f"the Docker Engine refused: {reason}", hint=hint)
         self.status = status
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """`action` is the engine's word: `die`, `health_status: healthy`."""
+
+    action: str
+    container_id: str
+    labels: Mapping[str, str]
 
 
 class Engine:
@@ -71,38 +82,54 @@ class Engine:
 
     # -- images ---------------------------------------------------------------------------------------------------
 
-    async def image(self, reference: str) -> Mapping[str, Any]:
-        """What the engine knows of it; pulled first when the engine has none. Raises RuntimeFailure when there is
-        none to be had."""
-        try:
-            return await self._inspect_image(reference)
-        except EngineRefusal as problem:
-            if problem.status != GONE:
-                raise
-        try:
-            with self._answers() as docker:
-                async with asyncio.timeout(PULL_TIMEOUT_SECONDS):
-                    await docker.images.pull(reference)
-            return await self._inspect_image(reference)
-        except EngineRefusal as problem:
-            raise RuntimeFailure(
-                f"image {reference} is not on the Docker Engine and could not be pulled: {problem.reason}",
-                hint=f"Check its name, the registry and the engine's login; try: docker pull {reference}",
-            ) from problem
-
-    async def _inspect_image(self, reference: str) -> Mapping[str, Any]:
+    async def inspect_image(self, reference: str) -> Mapping[str, Any]:
+        """By name, name and digest, or id. Raises EngineRefusal, with GONE when there is none."""
         with self._answers() as docker:
             return await docker.images.inspect(reference)
+
+    async def pull(self, reference: str, login: Mapping[str, str] | None) -> AsyncGenerator[Mapping[str, Any], None]:
+        """What the engine says while it pulls. It goes on as long as it is listened to. Raises EngineRefusal."""
+        # The engine tells a login only to a registry that is named; its own has nameless images in `library`.
+        named = f"library/{reference}" if login and "/" not in reference else reference
+        with self._answers() as docker:
+            messages = docker.images.pull(named, auth=dict(login) if login else None, stream=True)
+            async with aclosing(cast("AsyncGenerator[Mapping[str, Any], None]", messages)):
+                while True:
+                    async with asyncio.timeout(PULL_SILENCE_SECONDS):
+                        message = await anext(messages, None)
+                    if message is None:
+                        return
+                    if "error" in message:
+                        raise EngineRefusal(GONE, str(message["error"]))
+                    yield message
+
+    async def default_registry(self) -> str:
+        """Of images that name none."""
+        with self._answers() as docker:
+            return str((await docker.system.info()).get("IndexServerAddress", ""))
+
+    # -- networks -------------------------------------------------------------------------------------------------
+
+    async def has_network(self, name: str) -> bool:
+        with self._unless_gone(), self._answers() as docker:
+            await docker.networks.get(name)
+            return True
+        return False
 
     # -- containers -----------------------------------------------------------------------------------------------
 
     async def containers(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """All with these labels, running or not, as the engine describes each of them in full."""
-        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
         with self._answers() as docker:
-            found = await docker.containers.list(all="true", filters=filters)
+            found = await docker.containers.list(all="true", filters=_having(labels))
             described = await asyncio.gather(*(self.describe(container.id) for container in found))
         return [one for one in described if one is not None]
+
+    async def states(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """Id → state, such as `running`, of all with these labels. One question, however many there are."""
+        with self._answers() as docker:
+            found = await docker.containers.list(all="true", filters=_having(labels))
+            return {container.id: str(container["State"]) for container in found}
 
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         """By id or name; None when there is none."""
@@ -146,12 +173,12 @@ class Engine:
             return "".join(pieces)
         return ""
 
-    async def ended(self, labels: Mapping[str, str]) -> AsyncGenerator[Mapping[str, str] | None, None]:
-        """None at the beginning, then the labels of each container of these that ends or is removed; what happens
-        after the None is never missed. Raises RuntimeFailure when the engine goes away."""
+    async def happenings(self, labels: Mapping[str, str]) -> AsyncGenerator[Happening | None, None]:
+        """None at the beginning, then what changes about containers with these labels; what happens after the None is
+        never missed. Raises RuntimeFailure when the engine goes away."""
         wanted = {
             "type": ["container"],
-            "event": ["die", "destroy"],
+            "event": ["create", "start", "die", "destroy", "health_status", "pause", "unpause"],
             "label": [f"{name}={value}" for name, value in labels.items()],
         }
         with self._answers() as docker:
@@ -161,7 +188,8 @@ class Engine:
             try:
                 yield None
                 while (event := await subscriber.queue.get()) is not None:
-                    yield event["Actor"]["Attributes"]
+                    actor = event["Actor"]
+                    yield Happening(str(event["Action"]), str(actor["ID"]), actor["Attributes"])
                 await listening
             finally:
                 listening.cancel()
@@ -179,3 +207,7 @@ class Engine:
         except EngineRefusal as problem:
             if problem.status not in (statuses or (GONE,)):
                 raise
+
+
+def _having(labels: Mapping[str, str]) -> str:
+    return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.runtimes.docker.container import REPLICA, WORKLOAD, owner_labels
-from bluegreen.runtimes.docker.engine import Engine
+from bluegreen.runtimes.docker.engine import Engine, Happening
+from bluegreen.runtimes.docker.view import ContainerView
 
 log = logging.getLogger(__name__)
 
 ENGINE_AWAY_SECONDS = 1.0
+ENDS = frozenset({"die", "destroy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class Backoff:
 
 
 class Keeper:
-    """`sweep` names every replica that should run and does not. `revive` starts one again unless somebody else did;
-    it is given a function that tells how long to wait after a run that lasted so many seconds."""
+    """Tells `view` of every change. `sweep` names every replica that should run and does not. `revive` starts one again
+    unless somebody else did; it is given a function that tells how long to wait after a run that lasted so many
+    seconds."""
 
     def __init__(
         self,
         engine: Engine,
+        view: ContainerView,
         owner: str,
         backoff: Backoff,
         *,
@@ -41,6 +45,7 @@ class Keeper:
         revive: Callable[[str, int, Callable[[float], float]], Awaitable[None]],
     ) -> None:
         self._engine = engine
+        self._view = view
         self._labels = owner_labels(owner)
         self._backoff = backoff
         self._sweep = sweep
@@ -73,17 +78,23 @@ class Keeper:
             await asyncio.sleep(ENGINE_AWAY_SECONDS)
 
     async def _watch(self) -> None:
-        async with aclosing(self._engine.ended(self._labels)) as events:
-            async for event in events:
-                if event is None:
-                    for workload_id, index in await self._sweep():
-                        self._take_care(workload_id, index)
-                else:
-                    self._on_event(event)
+        try:
+            async with aclosing(self._engine.happenings(self._labels)) as happenings:
+                async for event in happenings:
+                    if event is None:
+                        self._view.events_begin()
+                        for workload_id, index in await self._sweep():
+                            self._take_care(workload_id, index)
+                    else:
+                        self._on_event(event)
+        finally:
+            self._view.events_end()
 
-    def _on_event(self, attributes: Mapping[str, str]) -> None:
-        with suppress(KeyError, ValueError):
-            self._take_care(attributes[WORKLOAD], int(attributes[REPLICA]))
+    def _on_event(self, event: Happening) -> None:
+        self._view.changed(event.container_id)
+        if event.action in ENDS:
+            with suppress(KeyError, ValueError):
+                self._take_care(event.labels[WORKLOAD], int(event.labels[REPLICA]))
 
     def _take_care(self, workload_id: str, index: int) -> None:
         key = (workload_id, index)

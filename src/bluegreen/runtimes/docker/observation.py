@@ -50,10 +50,10 @@ def _observe_replica(
     """One that ended is started again by the keeper; without one it is failed without an `error`: it can be healed."""
     replica = record.replicas[index]
     if container is None:
-        endpoint = Endpoint(HOST, replica.port)
+        known = Endpoint(HOST, replica.port) if record.request.container.publish else None
         state = WorkloadState.SCHEDULED if kept else WorkloadState.FAILED
-        return ReplicaStatus(index, state, endpoint, restarts=replica.restarts, exit_code=replica.exit_code)
-    seen, endpoint = container["State"], Endpoint(HOST, published_port(container) or replica.port)
+        return ReplicaStatus(index, state, known, restarts=replica.restarts, exit_code=replica.exit_code)
+    seen, endpoint = container["State"], _endpoint(record, container)
     if error := why_it_cannot_run(container):
         return ReplicaStatus(index, WorkloadState.FAILED, endpoint, restarts=replica.restarts, error=error)
     if not seen["Running"]:
@@ -71,10 +71,20 @@ def _observe_replica(
         WorkloadState.RUNNING,
         endpoint,
         pid=seen["Pid"],
-        listening=listens(seen["Pid"], record.container_port),
+        listening=endpoint is not None and listens(seen["Pid"], record.container_port),
+        health=(seen.get("Health") or {}).get("Status", "").replace("none", ""),
         restarts=replica.restarts,
         exit_code=replica.exit_code,
     )
+
+
+def _endpoint(record: WorkloadRecord, container: Mapping[str, Any]) -> Endpoint | None:
+    """Where it is reached. Without a published port by its own address, which it has only while it runs."""
+    if port := published_port(container):
+        return Endpoint(HOST, port)
+    networks = (container["NetworkSettings"]["Networks"] or {}).values()
+    address = next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), "")
+    return Endpoint(address, record.container_port) if address else None
 
 
 def published_port(container: Mapping[str, Any]) -> int | None:

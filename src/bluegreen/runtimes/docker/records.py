@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bluegreen.control.ports import LaunchRequest
+from bluegreen.domain.container import ContainerSettings, Mount
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Color, Resources, Workload
 from bluegreen.runtimes.process.records import valid_workload_id
@@ -76,6 +77,7 @@ class WorkloadRecord:
         workload["resources"] = Resources(**workload["resources"])
         request["workload"] = Workload(**workload)
         request["command"] = tuple(request["command"])
+        request["container"] = _settings(request.get("container", {}))
         return cls(
             request=LaunchRequest(**request),
             created_at=data["created_at"],
@@ -86,6 +88,14 @@ class WorkloadRecord:
             ),
             stopping=data["stopping"],
         )
+
+
+def _settings(data: dict[str, Any]) -> ContainerSettings:
+    given = dict(data)
+    for key in given.keys() & {"cap_drop", "tmpfs"}:
+        given[key] = tuple(given[key])
+    given["mounts"] = tuple(Mount(**mount) for mount in given.get("mounts", ()))
+    return ContainerSettings(**given)
 
 
 class Records:

@@ -18,10 +18,10 @@ from bluegreen.runtimes.docker.container import (
     container_body,
     container_name,
     is_replica,
-    owner_labels,
     record_in_labels,
 )
-from bluegreen.runtimes.docker.engine import CONFLICT, Engine, EngineRefusal
+from bluegreen.runtimes.docker.engine import CONFLICT, GONE, Engine, EngineRefusal
+from bluegreen.runtimes.docker.images import Images
 from bluegreen.runtimes.docker.observation import (
     Containers,
     by_replica,
@@ -30,6 +30,7 @@ from bluegreen.runtimes.docker.observation import (
     why_it_cannot_run,
 )
 from bluegreen.runtimes.docker.records import LOST, Records, WorkloadRecord
+from bluegreen.runtimes.docker.view import ContainerView
 from bluegreen.runtimes.process.port_lease import can_bind
 from bluegreen.runtimes.process.records import valid_workload_id
 
@@ -44,6 +45,8 @@ class Replicas:
     def __init__(
         self,
         engine: Engine,
+        view: ContainerView,
+        images: Images,
         records: Records,
         *,
         owner: str,
@@ -53,6 +56,8 @@ class Replicas:
         gpu_requests: GpuRequests,
     ) -> None:
         self.engine = engine
+        self._view = view
+        self._images = images
         self.records = records
         self.owner = owner
         self._base_directory = base_directory
@@ -82,13 +87,13 @@ class Replicas:
         return [(records[workload_id], containers.get(workload_id, {})) for workload_id in sorted(records)]
 
     async def of(self, workload_id: str) -> Containers:
-        found = await self.engine.containers(owner_labels(self.owner) | {WORKLOAD: workload_id})
-        return by_replica(found)
+        found = await self._view.all()
+        return by_replica(each for each in found if each["Config"]["Labels"].get(WORKLOAD) == workload_id)
 
     async def all(self) -> dict[str, Containers]:
         """Those of every workload of ours, by its id."""
         by_workload: dict[str, list[Mapping[str, Any]]] = {}
-        for container in await self.engine.containers(owner_labels(self.owner)):
+        for container in await self._view.all():
             by_workload.setdefault(container["Config"]["Labels"][WORKLOAD], []).append(container)
         return {workload_id: by_replica(containers) for workload_id, containers in by_workload.items()}
 
@@ -148,8 +153,10 @@ class Replicas:
                     raise
                 if attempt == PORT_ATTEMPTS - 1:
                     raise
+            finally:
+                self._view.changed(container_id)
             await self.copy_output(record, index, container_id)
-            await self.engine.remove(container_id)
+            await self.remove(container_id)
             ports[index] = self.free_port()
             record = record.with_replica(index, replace(record.replicas[index], port=ports[index]))
             container_id = await self._create(record, index)
@@ -165,13 +172,21 @@ class Replicas:
             network=self._network,
             gpu_requests=self._gpu_requests,
         )
-        deadline = asyncio.get_running_loop().time() + NAME_PATIENCE_SECONDS
+        deadline, image_is_back = asyncio.get_running_loop().time() + NAME_PATIENCE_SECONDS, False
         while True:
             try:
-                return await self.engine.create(name, body)
+                container_id = await self.engine.create(name, body)
+                self._view.changed(container_id)
+                return container_id
             except EngineRefusal as problem:
+                if problem.status == GONE and not image_is_back:
+                    # Somebody removed the image since the start; what it was is known.
+                    await self._images.of(record.workload, record.request.container.pull)
+                    image_is_back = True
+                    continue
                 there = await self.engine.describe(name) if problem.status == CONFLICT else None
                 if there is not None and is_replica(there, self.owner, record.workload.id, index):
+                    self._view.changed(str(there["Id"]))
                     return str(there["Id"])
                 if there is not None:
                     raise RuntimeFailure(
@@ -227,14 +242,26 @@ class Replicas:
         with suppress(RuntimeFailure):
             self.save(replace(record, stopping=True))
 
+    async def _stop(self, container_id: str, grace_seconds: int) -> None:
+        try:
+            await self.engine.stop(container_id, grace_seconds)
+        finally:
+            self._view.changed(container_id)
+
+    async def remove(self, container_id: str) -> None:
+        try:
+            await self.engine.remove(container_id)
+        finally:
+            self._view.changed(container_id)
+
     async def end(self, record: WorkloadRecord, containers: Containers) -> None:
         """SIGTERM to all, grace, SIGKILL; their output is kept. Raises RuntimeFailure when a container stays."""
         grace_seconds = math.ceil(record.request.stop_grace_seconds)
-        await asyncio.gather(*(self.engine.stop(each["Id"], grace_seconds) for each in containers.values()))
+        await asyncio.gather(*(self._stop(each["Id"], grace_seconds) for each in containers.values()))
         for index, container in containers.items():
             if index < len(record.replicas):
                 record = await self.copy_output(record, index, container["Id"])
-        await asyncio.gather(*(self.engine.remove(each["Id"]) for each in containers.values()))
+        await asyncio.gather(*(self.remove(each["Id"]) for each in containers.values()))
         left = await self.of(record.workload.id)
         if left:
             names = ", ".join(str(each["Name"]).lstrip("/") for each in left.values())

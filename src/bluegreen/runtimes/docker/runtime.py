@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from bluegreen.control.ports import LaunchRequest
+from bluegreen.control.ports import LaunchRequest, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
 from bluegreen.domain.usage import Usage
@@ -17,15 +17,18 @@ from bluegreen.runtimes.docker import output
 from bluegreen.runtimes.docker.container import (
     GpuRequests,
     container_port,
+    missing_files,
     nvidia_requests,
 )
 from bluegreen.runtimes.docker.engine import Engine
+from bluegreen.runtimes.docker.images import Images
 from bluegreen.runtimes.docker.inside import listens_inside
 from bluegreen.runtimes.docker.keeper import Backoff, Keeper
 from bluegreen.runtimes.docker.observation import Containers, observe, run_seconds
 from bluegreen.runtimes.docker.records import Records, ReplicaRecord, WorkloadRecord
 from bluegreen.runtimes.docker.replicas import Replicas, is_idle
 from bluegreen.runtimes.docker.usage import UsageMeter
+from bluegreen.runtimes.docker.view import ContainerView
 from bluegreen.runtimes.process import gpus, machine
 from bluegreen.runtimes.process.records import valid_workload_id
 
@@ -57,9 +60,14 @@ class DockerRuntime:
         self._total = capacity or machine.detect_resources()
         self._gpu_inventory = tuple(range(capacity.gpus)) if capacity else gpus.detect_gpus()
         self._keep_stopped = keep_stopped
+        self._network = network
         self._engine = Engine(host)
+        self._images = Images(self._engine)
+        view = ContainerView(self._engine, str(self.directory))
         self._replicas = Replicas(
             self._engine,
+            view,
+            self._images,
             self._records,
             owner=str(self.directory),
             base_directory=str(base_directory.absolute()),
@@ -68,7 +76,7 @@ class DockerRuntime:
             gpu_requests=gpu_requests,
         )
         self._keeper = Keeper(
-            self._engine, str(self.directory), backoff or Backoff(), sweep=self._idle, revive=self._revive
+            self._engine, view, str(self.directory), backoff or Backoff(), sweep=self._idle, revive=self._revive
         )
         self._meter = UsageMeter()
         self._metering = asyncio.Lock()
@@ -79,6 +87,18 @@ class DockerRuntime:
         """Containers go on; nobody starts them again until the next controller does."""
         await self._keeper.stop()
         await self._engine.aclose()
+
+    async def prepare(self, request: LaunchRequest, progress: Progress) -> Preparation:
+        """The image is there, pinned, and everything is there that the containers are to be given."""
+        settings = request.container
+        if missing := missing_files(settings):
+            raise RuntimeFailure(missing[0], hint="; ".join(missing[1:]) or "Create it, or correct its path.")
+        network = settings.network or self._network
+        if network and not await self._engine.has_network(network):
+            raise RuntimeFailure(
+                f"the Docker Engine has no network {network}", hint=f"Make it: docker network create {network}"
+            )
+        return await self._images.prepare(request.workload.image, settings.pull, progress)
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         """Returns when every replica's command runs or turned out not to be startable, which its status says."""
@@ -180,14 +200,15 @@ class DockerRuntime:
                 f"{workload.id!r} can't be the id of a workload",
                 hint="Use letters, digits, dots, underscores and dashes, at most 200.",
             )
-        image = await self._engine.image(workload.image)
+        settings = request.container
+        image = await self._images.of(workload, settings.pull)
         plain = replace(
             request,
             workload=replace(workload, labels=dict(workload.labels)),
             command=tuple(request.command),
             env=dict(request.env),
         )
-        record = WorkloadRecord(plain, time.time(), container_port(image), image["Id"], ())
+        record = WorkloadRecord(plain, time.time(), container_port(image, settings), image["Id"], ())
         return await self._with_replicas(record, workload.replicas)
 
     async def _grown(self, record: WorkloadRecord, request: LaunchRequest) -> WorkloadRecord:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from bluegreen.control.ports import LaunchRequest
+from bluegreen.control.ports import LaunchRequest, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.model import Capacity, Resources, Workload, WorkloadStatus
 from bluegreen.domain.usage import Usage
@@ -65,6 +65,10 @@ class ProcessRuntime:
         self._admission = asyncio.Lock()
         self._meter = UsageMeter(self._records)
         self._metering = asyncio.Lock()
+
+    async def prepare(self, request: LaunchRequest, progress: Progress) -> Preparation:
+        """A command is there or not; a start tells."""
+        return Preparation()
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         """Returns when every replica's command runs or turned out not to be startable, which its status says."""
