@@ -22,7 +22,6 @@ from bluegreen.control.direct import direct
 from bluegreen.control.fleet import Fleet, Ports
 from bluegreen.control.gate import Gate
 from bluegreen.control.operations import daemon_operations
-from bluegreen.control.ports import WorkloadRuntime
 from bluegreen.control.recovery import recover
 from bluegreen.control.reloading import apply_configuration
 from bluegreen.control.router_keeper import RouterKeeper
@@ -30,19 +29,17 @@ from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.shutdown import prepare_shutdown
 from bluegreen.control.views import MessageView, ReloadView, RollbackView
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
-from bluegreen.domain.model import Resources
 from bluegreen.doors import Doors
 from bluegreen.probes.http import HttpProber
 from bluegreen.probes.prometheus import PrometheusSource
 from bluegreen.routers.haproxy.router import HaproxyRouter
-from bluegreen.runtimes.process.machine import detect_resources
-from bluegreen.runtimes.process.runtime import ProcessRuntime
 from bluegreen.spec.configuration import Configuration
 from bluegreen.spec.loading import load
 from bluegreen.spec.paths import audit_log, event_log, metrics_store, run_directory
 from bluegreen.stores.audit import AuditFile
 from bluegreen.stores.samples import SqliteSampleStore
 from bluegreen.stores.sqlite import SqliteEventStore
+from bluegreen.workload_runtimes import make_runtime
 
 log = logging.getLogger("bluegreen")
 
@@ -50,33 +47,6 @@ log = logging.getLogger("bluegreen")
 def make_router(configuration: Configuration) -> HaproxyRouter:
     state = configuration.daemon.state_dir
     return HaproxyRouter(directory=state / "router", run_directory=run_directory(state), settings=configuration.router)
-
-
-def make_runtime(configuration: Configuration) -> WorkloadRuntime:
-    """Raises RuntimeFailure when what it takes is not installed."""
-    found, given = detect_resources(), configuration.capacity
-    capacity = Resources(
-        gpus=found.gpus if given.gpus is None else given.gpus,
-        cpus=found.cpus if given.cpus is None else given.cpus,
-        memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
-    )
-    state, base = configuration.daemon.state_dir, configuration.base_directory
-    if configuration.runtime.kind == "process":
-        return ProcessRuntime(state / "runtime", base_directory=base, capacity=capacity)
-    try:
-        from bluegreen.runtimes.docker.runtime import DockerRuntime  # An extra, and slow to import.
-    except ImportError as error:
-        raise RuntimeFailure(
-            f'runtime.kind: "docker" needs a package that is not installed: {error.name}',
-            hint="Install it: pip install 'bluegreen[docker]'",
-        ) from error
-    return DockerRuntime(
-        state / "docker",
-        host=configuration.runtime.host,
-        network=configuration.runtime.network,
-        base_directory=base,
-        capacity=capacity,
-    )
 
 
 def prepare_state_directory(configuration: Configuration) -> None:

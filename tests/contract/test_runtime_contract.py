@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bluegreen.control.ports import LaunchRequest, WorkloadRuntime
+from bluegreen.control.ports import LaunchRequest, PullProgress, WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Resources, WorkloadState
 from bluegreen.runtimes.docker.keeper import Backoff
@@ -18,6 +18,7 @@ from bluegreen.runtimes.docker.runtime import DockerRuntime
 from bluegreen.runtimes.fake import Behavior, FakeRuntime
 from bluegreen.runtimes.process.launch_plan import ShimSettings
 from bluegreen.runtimes.process.runtime import ProcessRuntime
+from bluegreen.runtimes.several import SeveralRuntimes
 from tests.support.docker_engine import DockerEngine
 from tests.support_runtime import (
     eventually,
@@ -34,6 +35,10 @@ GOOD, NOISY, MISSING = "registry/model:v1.0", "registry/model:noisy", "registry/
 
 async def no_close() -> None:
     """For a runtime that holds nothing open."""
+
+
+async def nobody(_: PullProgress) -> None:
+    """For whom progress is nothing."""
 
 
 @dataclass
@@ -96,6 +101,17 @@ def process_world(directory: Path) -> World:
     )
 
 
+def several_world(directory: Path) -> World:
+    """Processes beside a runtime that has nothing: one answer must come of two."""
+    world = process_world(directory)
+    build = world.restart_controller
+
+    def both() -> SeveralRuntimes:
+        return SeveralRuntimes({"docker": FakeRuntime(capacity=CAPACITY), "process": build()})
+
+    return replace(world, runtime=both(), restart_controller=both)
+
+
 def docker_world(directory: Path, engine: DockerEngine) -> World:
     built: list[DockerRuntime] = []
     for image in (GOOD, NOISY, MISSING):
@@ -134,7 +150,7 @@ def docker_world(directory: Path, engine: DockerEngine) -> World:
 
 
 @pytest.fixture(
-    params=["fake", "process", "docker"],
+    params=["fake", "process", "several", "docker"],
 )
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     match request.param:
@@ -142,6 +158,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             built = fake_world(tmp_path)
         case "process":
             built = process_world(tmp_path)
+        case "several":
+            built = several_world(tmp_path)
         case _:
             built = docker_world(tmp_path, request.getfixturevalue("docker_engine"))
     yield built
@@ -158,6 +176,16 @@ async def test_started_replicas_come_to_listen_each_on_its_own_port(world: World
     assert status.state is WorkloadState.RUNNING
     assert len({endpoint.port for endpoint in status.endpoints}) == 2
     assert all(replica.pid for replica in status.replicas)
+
+
+async def test_preparing_starts_nothing_and_can_be_done_again(world: World) -> None:
+    request = world.request()
+    first = await world.runtime.prepare(request, nobody)
+    assert await world.runtime.prepare(request, nobody) == first
+    assert await world.runtime.list() == []
+    pinned = replace(request, workload=replace(request.workload, digest=first.digest))
+    await world.runtime.start(pinned)
+    await until_listening(world.runtime, request.workload.id)
 
 
 async def test_asked_for_more_replicas_it_grows_and_what_runs_is_not_touched(world: World) -> None:

@@ -1,0 +1,70 @@
+"""Which runtimes a daemon opens: those that services are to run on, and those that it has run something on before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from bluegreen.control.ports import WorkloadRuntime
+from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.model import Resources
+from bluegreen.runtimes.process.machine import detect_resources
+from bluegreen.runtimes.process.runtime import ProcessRuntime
+from bluegreen.runtimes.several import SeveralRuntimes
+from bluegreen.spec.configuration import Configuration
+
+log = logging.getLogger(__name__)
+
+DIRECTORIES = {"process": "runtime", "docker": "docker"}
+"""Of each runtime, within the state directory."""
+
+
+def make_runtime(configuration: Configuration) -> WorkloadRuntime:
+    """Raises RuntimeFailure when what a service's runtime takes is not installed."""
+    needed = dict.fromkeys([configuration.runtime.kind, *(spec.runtime for spec in configuration.services.values())])
+    opened = {kind: MAKERS[kind](configuration) for kind in needed}
+    for kind, directory in DIRECTORIES.items():
+        if kind not in opened and (configuration.daemon.state_dir / directory).is_dir():
+            # A service was moved to another runtime; its old version may still run, and be what a rollback needs.
+            try:
+                opened[kind] = MAKERS[kind](configuration)
+            except RuntimeFailure as problem:
+                log.warning("what may still run on %s is out of reach: %s", kind, problem.message)
+    return SeveralRuntimes(opened)
+
+
+def _capacity(configuration: Configuration) -> Resources:
+    found, given = detect_resources(), configuration.capacity
+    return Resources(
+        gpus=found.gpus if given.gpus is None else given.gpus,
+        cpus=found.cpus if given.cpus is None else given.cpus,
+        memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
+    )
+
+
+def _processes(configuration: Configuration) -> WorkloadRuntime:
+    return ProcessRuntime(
+        configuration.daemon.state_dir / DIRECTORIES["process"],
+        base_directory=configuration.base_directory,
+        capacity=_capacity(configuration),
+    )
+
+
+def _containers(configuration: Configuration) -> WorkloadRuntime:
+    try:
+        from bluegreen.runtimes.docker.runtime import DockerRuntime  # An extra, and slow to import.
+    except ImportError as error:
+        raise RuntimeFailure(
+            f'runtime: "docker" needs a package that is not installed: {error.name}',
+            hint="Install it: pip install 'bluegreen[docker]'",
+        ) from error
+    return DockerRuntime(
+        configuration.daemon.state_dir / DIRECTORIES["docker"],
+        host=configuration.runtime.host,
+        network=configuration.runtime.network,
+        base_directory=configuration.base_directory,
+        capacity=_capacity(configuration),
+    )
+
+
+MAKERS: Mapping[str, Callable[[Configuration], WorkloadRuntime]] = {"process": _processes, "docker": _containers}
