@@ -5,7 +5,9 @@ The images are made here too, from a static program: no registry is asked for an
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -143,6 +145,22 @@ class DockerEngine:
             content=_tar({"/server": self.server}),
         )
         assert answer.status_code == 200 and "error" not in answer.text, answer.text
+
+    def push(self, reference: str, user: str, password: str) -> None:
+        name, _, tag = reference.rpartition(":")
+        login = json.dumps({"username": user, "password": password, "serveraddress": name.partition("/")[0]})
+        headers = {"X-Registry-Auth": base64.urlsafe_b64encode(login.encode()).decode()}
+        answer = self.ask("POST", f"/images/{name}/push", params={"tag": tag}, headers=headers)
+        assert answer.status_code == 200 and "error" not in answer.text, answer.text
+
+    def tag(self, image: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        answer = self.ask("POST", f"/images/{image}/tag", params={"repo": repository, "tag": tag})
+        assert answer.status_code == 201, answer.text
+
+    def remove_image(self, reference: str) -> None:
+        answer = self.ask("DELETE", f"/images/{reference}", params={"force": "1"})
+        assert answer.status_code in (200, 404), answer.text
 
     def close(self) -> None:
         if self._process is not None and self._answers():

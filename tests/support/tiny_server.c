@@ -42,6 +42,7 @@ int main(int count, char **arguments) {
         const char *option = arguments[at], *value = at + 1 < count ? arguments[at + 1] : "0";
         if (!strcmp(option, "--ignore-term")) signal(SIGTERM, SIG_IGN);
         if (!strcmp(option, "--exit")) return atoi(value);
+        if (!strcmp(option, "--exists")) return access(value, F_OK) != 0;
         if (!strcmp(option, "--delay")) delay = atoi(value);
         if (!strcmp(option, "--eat")) for (;;) memset(malloc(1 << 20), 1, 1 << 20);
         if (!strcmp(option, "--lines")) for (int line = 0; line < atoi(value); line++) printf("line %d\n", line);
