@@ -101,7 +101,7 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
         return _failing("requirements not met: " + "; ".join(unmet))
     if spec.runtime in PREPARED_RUNTIMES and e.GreenPrepared.kind not in d.seen:
         if d.failures.get(PrepareWorkload.name):
-            return _failing(f"{d.image} can't be deployed: {d.last_error[PrepareWorkload.name]}{untouched(d)}")
+            return _failing(f"nothing was started{untouched(d)}: {d.last_error[PrepareWorkload.name]}")
         return Plan(f"getting {d.image}", actions=(PrepareWorkload(green),))
     green = replace(green, digest=d.digest)
     found = next((check.detail for check in checks if check.name == "running version identified"), "first deployment")
