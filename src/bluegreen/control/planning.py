@@ -19,6 +19,8 @@ from bluegreen.domain.service import ServiceSpec
 from bluegreen.domain.strategy import replicas_at, steps_of, watched_at
 from bluegreen.spec.overrides import apply_overrides
 
+PULLS = {"always": "the registry is asked", "missing": "pulled when it is not here", "never": "it must be here"}
+
 
 async def blue_of(fleet: Fleet, service: str) -> Workload | None:
     """What has the traffic: by the log; with an empty one (lost, begun anew) by the route and by what runs."""
@@ -102,6 +104,7 @@ async def plan(fleet: Fleet, request: r.PlanRequest) -> v.PlanView:
     goes_on = policy.auto_promote and fleet.caller.scope.includes(Scope.SWITCH)
     asked = [f"{analysis.name} every {analysis.interval_seconds:g} s" for analysis in questions(spec)]
     steps = (
+        *((f"get {image} ({PULLS[spec.container.pull]}) and pin what it means",) if spec.runtime == "docker" else ()),
         f"start {image} as {color}: {counted(replicas, 'replica')} ({needed_text(spec.resources)})",
         f"verify {color}: health of every replica, {counted(len(spec.smoke), 'smoke test')}",
         *(() if goes_on else (f"wait for: bluegreen promote {spec.name}",)),

@@ -44,6 +44,8 @@ class WorkloadSpecView:
     command: tuple[str, ...]
     env: dict[str, str]
     labels: dict[str, str]
+    digest: str = ""
+    """The exact content that `image` named; empty for processes."""
 
 
 @dataclass(frozen=True, slots=True)

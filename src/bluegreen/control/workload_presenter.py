@@ -88,6 +88,7 @@ def _spec(fleet: Fleet, found: Found) -> v.WorkloadSpecView:
         command=spec.command if spec else (),
         env=masked_environment(spec.env) if spec else {},
         labels=dict(workload.labels),
+        digest=workload.digest,
     )
 
 

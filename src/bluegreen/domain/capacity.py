@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bluegreen.domain.images import short_digest
 from bluegreen.domain.model import Capacity, Resources, Workload
 from bluegreen.domain.observation import Observation
 from bluegreen.domain.service import ServiceSpec
@@ -140,9 +141,10 @@ def _router(observation: Observation) -> Requirement:
 def _blue_runs(blue: Workload, observation: Observation) -> Requirement:
     """Not a condition that can fail: a service whose blue is down is what a deployment may be meant to mend."""
     alive = observation.is_alive(blue)
+    pinned = f" ({short_digest(blue.digest)})" if blue.digest else ""
     return Requirement(
         "running version identified",
         True,
-        f"{blue.id}: {blue.image}, {counted(blue.replicas, 'replica')} ({needed_text(blue.resources)}), "
+        f"{blue.id}: {blue.image}{pinned}, {counted(blue.replicas, 'replica')} ({needed_text(blue.resources)}), "
         + ("running" if alive else "NOT running: a rollback will not be possible"),
     )

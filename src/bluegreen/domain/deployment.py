@@ -41,6 +41,8 @@ class Deployment:
     green: Workload | None = None
     digest: str = ""
     """What the image's name meant when green was prepared; "" where there are no images."""
+    pulled: tuple[int, int] | None = None
+    """Bytes of the image that have come, and how many there are, as far as is known."""
     prepared: str = ""
     """How it was prepared, as a phrase."""
     generation: int = 0
@@ -182,6 +184,8 @@ def _with_facts(d: Deployment, at: float, event: e.Event) -> Deployment:
     match event:
         case e.PreflightPassed():
             return replace(d, green=event.green)
+        case e.ImagePulling():
+            return replace(d, pulled=(event.received_bytes, event.total_bytes))
         case e.GreenPrepared():
             return replace(d, digest=event.digest, prepared=event.detail)
         case e.BaselineRecorded():

@@ -29,3 +29,9 @@ def image_allowed(image: str, patterns: Sequence[str] | None) -> bool:
 def names_a_tag(pattern: str) -> bool:
     """A colon before the last slash is that of a port: `localhost:5000/*`."""
     return ":" in pattern.rpartition("/")[2]
+
+
+def short_digest(digest: str) -> str:
+    """`registry/app@sha256:3f9a2c51d0aa`: enough to recognise it."""
+    name, found, value = digest.rpartition("sha256:")
+    return f"{name}{found}{value[:12]}" if found else digest

@@ -22,6 +22,7 @@ from bluegreen.domain.reconcile_switch import connect_slot, reconcile_switching,
 from bluegreen.domain.reconcile_watch import reconcile_monitoring, reconcile_retaining
 from bluegreen.domain.service import HealthCheck, ServiceSpec
 from bluegreen.domain.strategy import replicas_at, watched_at
+from bluegreen.domain.text import size_text
 
 PREPARED_RUNTIMES = frozenset({"docker"})
 """Where something must be got before anything is started: an image."""
@@ -102,7 +103,7 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     if spec.runtime in PREPARED_RUNTIMES and e.GreenPrepared.kind not in d.seen:
         if d.failures.get(PrepareWorkload.name):
             return _failing(f"nothing was started{untouched(d)}: {d.last_error[PrepareWorkload.name]}")
-        return Plan(f"getting {d.image}", actions=(PrepareWorkload(green),))
+        return Plan(f"getting {d.image}{_pulled(d)}", actions=(PrepareWorkload(green),))
     green = replace(green, digest=d.digest)
     found = next((check.detail for check in checks if check.name == "running version identified"), "first deployment")
     passed = e.PreflightPassed(
@@ -114,6 +115,11 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
         blue_found=found,
     )
     return Plan("all requirements are met", events=(passed,))
+
+
+def _pulled(d: Deployment) -> str:
+    received, total = d.pulled or (0, 0)
+    return f": {100 * received // total} % of {size_text(total)}" if total else ""
 
 
 def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:

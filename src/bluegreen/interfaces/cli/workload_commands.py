@@ -123,6 +123,7 @@ def get(workload_id: WorkloadId, /, *, as_json: o.Json = False, config: o.Config
             ("id", view.id),
             ("state", view.state + (", has the traffic" if view.active else "")),
             ("image", view.spec.image),
+            ("digest", view.spec.digest),
             ("size", _size(view.spec)),
             ("labels", ", ".join(f"{key}={value}" for key, value in view.spec.labels.items())),
             ("deployment", view.deployment),

@@ -9,6 +9,7 @@ from typing import Any
 
 from bluegreen.control.ports import Preparation, Progress, PullProgress
 from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.images import short_digest
 from bluegreen.domain.model import ImageReference, Workload
 from bluegreen.domain.text import size_text
 from bluegreen.runtimes.docker.credentials import configuration_file, login_for, registry_of
@@ -26,7 +27,9 @@ class Images:
         """The image as `pull` says (always, missing, never). Raises RuntimeFailure when there is none to be had."""
         image = None if pull == "always" else await self.find(reference)
         if image is not None:
-            return Preparation(digest_of(image, reference), f"{short(digest_of(image, reference))}, was here already")
+            return Preparation(
+                digest_of(image, reference), f"{short_digest(digest_of(image, reference))}, was here already"
+            )
         if pull == "never":
             raise RuntimeFailure(
                 f'image {reference} is not on the Docker Engine, and pull = "never"',
@@ -40,7 +43,7 @@ class Images:
         seconds = time.monotonic() - began
         what = f"{size_text(size)} pulled" if size else "asked the registry, nothing new"
         digest = digest_of(image, reference)
-        return Preparation(digest, f"{short(digest)}, {what} in {seconds:.1f} s")
+        return Preparation(digest, f"{short_digest(digest)}, {what} in {seconds:.1f} s")
 
     async def of(self, workload: Workload, pull: str) -> Image:
         """What a workload runs: its pinned content, else what its image's name means. Pulled again when it was removed
@@ -51,7 +54,8 @@ class Images:
             return image
         if reference.startswith("sha256:"):
             raise RuntimeFailure(
-                f"image {workload.image} ({short(reference)}) was removed from the engine, and no registry has it",
+                f"image {workload.image} ({short_digest(reference)}) was removed from the engine, and no registry has "
+                "it",
                 hint="Build or load it again.",
             )
         await self.prepare(reference, pull if pull == "never" else "always", _nobody)
@@ -106,9 +110,3 @@ def digest_of(image: Image, reference: str) -> str:
     if own or len(known) == 1:
         return (own or known)[0]
     return str(image["Id"])
-
-
-def short(digest: str) -> str:
-    """`registry/app@sha256:3f9a2c51d0aa`: enough to recognise it."""
-    name, _, value = digest.rpartition("sha256:")
-    return f"{name}sha256:{value[:12]}" if value else digest
