@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 JOBS ?= 4
+# What runs the versions in the demonstration: process or docker.
+RUNTIME ?= process
 
 .PHONY: demo test check bench install format clean
 
@@ -21,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo.py --runtime $(RUNTIME)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)

@@ -1,4 +1,5 @@
-"""The main job, to watch: `make demo`. About half a minute, in a directory and on a port of its own.
+"""The main job, to watch: `make demo`; in containers, `make demo RUNTIME=docker`. About half a minute, in a directory
+and on a port of its own.
 
 v2.0 takes over from v1.9 and gives back, the broken v2.1 never gets a request, and v2.2, which only breaks under
 real traffic, is rolled back by itself, while 300 requests a second go on all the time. Exits with 1 when a number
@@ -7,6 +8,7 @@ that must be zero is not.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -63,7 +65,7 @@ class Demo:
     async def _deploy_good(self, load: SteadyTraffic) -> None:
         self._act("v2.0 takes over: blue-green, under traffic")
         begin = time.monotonic()
-        await self._type("deploy", SERVICE, "--image", "registry/inference-model:v2.0", "--yes")
+        await self._type("deploy", SERVICE, "--image", f"{self.stage.repository}:v2.0", "--yes")
         self._strip(load, begin, await self._moved(await self.stage.newest(), "v1.9", "v2.0"))
 
     async def _roll_back(self, load: SteadyTraffic) -> None:
@@ -80,7 +82,7 @@ class Demo:
         self._act("v2.1 is broken: it never gets a request")
         begin = time.monotonic()
         deadline = f"health.deadline_seconds={BROKEN_DEADLINE_SECONDS}"
-        image = "registry/inference-model:v2.1"
+        image = f"{self.stage.repository}:v2.1"
         await self._type("deploy", SERVICE, "--image", image, "--set", deadline, "--yes", expected=1)
         await self.stage.ended("failed")
         self._strip(load, begin)
@@ -88,7 +90,7 @@ class Demo:
     async def _deploy_treacherous(self, load: SteadyTraffic) -> None:
         self._act("v2.2 looks healthy and fails under real traffic: rolled back by itself")
         begin = time.monotonic()
-        await self._type("deploy", SERVICE, "--image", "registry/inference-model:v2.2", "--yes", expected=1)
+        await self._type("deploy", SERVICE, "--image", f"{self.stage.repository}:v2.2", "--yes", expected=1)
         view = await self.stage.ended("rolled_back")
         await asyncio.sleep(CALM_SECONDS)
         there = await self._moved(view, "v1.9", "v2.2")
@@ -136,8 +138,9 @@ class Demo:
         return not any(row.missed for row in rows)
 
 
-async def perform() -> int:
-    """Plays, and leaves nothing behind, also when a signal ends it. Returns the exit code."""
+async def perform(runtime: str) -> int:
+    """On processes, or on a Docker Engine (`docker`). Plays, and leaves nothing behind, also when a signal ends it.
+    Returns the exit code."""
     loop, playing = asyncio.get_running_loop(), asyncio.current_task()
     assert playing is not None
     signals: list[int] = []
@@ -149,7 +152,11 @@ async def perform() -> int:
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, end, number)
-    stage = Stage()
+    try:
+        stage = Stage(runtime)
+    except DemoFailed as error:
+        console.print(f"[red bold]the demonstration can't begin:[/] {error}")
+        return 1
     try:
         kept = await Demo(stage).play()
     except asyncio.CancelledError:
@@ -174,4 +181,6 @@ async def perform() -> int:
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.exit(asyncio.run(perform()))
+    parser = argparse.ArgumentParser(description="Shows the main job.")
+    parser.add_argument("--runtime", choices=("process", "docker"), default="process", help="what runs the versions")
+    sys.exit(asyncio.run(perform(parser.parse_args().runtime)))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from examples.images import REPOSITORY, DemoImages, NoEngine, python_mounts
 from examples.system import EXAMPLES, TERMINAL, System
 from examples.traffic import SteadyTraffic
 
@@ -20,6 +21,8 @@ SERVICE = "inference-model"
 PREDICT = b'{"inputs": [[1.0, 2.0, 3.0, 4.0]]}'
 DOCUMENTED_LISTEN = "127.0.0.1:8080"
 POLL_SECONDS = 0.1
+NETWORK_VARIABLE = "BLUEGREEN_DEMO_NETWORK"
+"""Names the containers' network, for an engine that has no default one."""
 LEAVE_SECONDS = 3.0
 END_SECONDS = 10.0
 
@@ -29,9 +32,12 @@ class DemoFailed(Exception):
 
 
 class Stage:
-    """Holds `examples/bluegreen.toml` as it is documented, but for the port, which is a free one."""
+    """Holds `examples/bluegreen.toml` as it is documented, but for the port, which is a free one; with containers
+    `examples/containers.toml`, and images of its own. Raises DemoFailed when no engine answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: str = "process") -> None:
+        self._images = DemoImages(EXAMPLES / SERVICE) if runtime == "docker" else None
+        self.repository = REPOSITORY if self._images else f"registry/{SERVICE}"
         directory = Path(tempfile.mkdtemp(prefix="bluegreen-demo-")).resolve()
         self.directory = directory
         try:
@@ -41,9 +47,19 @@ class Stage:
             self.system = System(directory, "", environment={"PATH": path})
             self.system.environment.pop("BLUEGREEN_CONFIG", None)
             text = (EXAMPLES / "bluegreen.toml").read_text()
+            if self._images is not None:
+                self._images.make()
+                text = (EXAMPLES / "containers.toml").read_text()
+                text = text.replace("# @mounts@", python_mounts() + ",").replace("@engine@", self._images.host)
+                if network := os.environ.get(NETWORK_VARIABLE):
+                    text = text.replace("\n\n[services", f'\nnetwork = "{network}"\n\n[services', 1)
             self.system.write(text.replace(DOCUMENTED_LISTEN, f"127.0.0.1:{self.system.port}"))
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(directory, ignore_errors=True)
+            if self._images is not None:
+                self._images.remove()
+            if isinstance(error, NoEngine):
+                raise DemoFailed(str(error)) from error
             raise
 
     def traffic(self, rate_per_second: float) -> SteadyTraffic:
@@ -94,6 +110,8 @@ class Stage:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
+        if self._images is not None:
+            self._images.remove()
         shutil.rmtree(sockets, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bluegreen.spec.paths import run_directory
+from tests.support.docker_engine import DockerEngine
 
 pytestmark = pytest.mark.e2e
 
@@ -28,11 +29,15 @@ MUST_BE_ZERO = (
 
 
 @contextlib.contextmanager
-def demo(temporary: Path) -> Iterator[subprocess.Popen[str]]:
+def demo(temporary: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The demonstration on its way, with a temporary directory that nobody else has."""
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", **more}
     process = subprocess.Popen(
-        [sys.executable, str(DEMO)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        [sys.executable, str(DEMO), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
     )
     try:
         yield process
@@ -59,13 +64,40 @@ def test_the_demonstration_ends_with_the_zeros_it_promises(tmp_path: Path) -> No
     with demo(tmp_path) as process:
         output, _ = process.communicate(timeout=150)
     assert process.returncode == 0, output
+    promises_are_kept(output)
+    assert list(tmp_path.iterdir()) == []
+    assert processes_in(tmp_path) == []
+
+
+def test_in_containers_it_is_the_same_and_the_docker_engine_is_as_before(
+    tmp_path: Path, docker_engine: DockerEngine
+) -> None:
+    engine = {"DOCKER_HOST": docker_engine.host, "BLUEGREEN_DEMO_NETWORK": docker_engine.network}
+    before = docker_engine.ask("GET", "/images/json").json()
+    with demo(tmp_path, "--runtime", "docker", **engine) as process:
+        output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    promises_are_kept(output)
+    assert list(tmp_path.iterdir()) == []
+    assert docker_engine.containers() == []
+    assert docker_engine.ask("GET", "/images/json").json() == before
+
+
+def test_without_a_docker_engine_it_says_so(tmp_path: Path) -> None:
+    nowhere = f"unix://{tmp_path}/nothing.sock"
+    with demo(tmp_path, "--runtime", "docker", DOCKER_HOST=nowhere) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "no Docker Engine answers at" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def promises_are_kept(output: str) -> None:
     for name in MUST_BE_ZERO:
         assert re.search(rf"^ *{re.escape(name)} +0 +0 ✓", output, re.MULTILINE), f"{name}\n{output}"
     assert int(re.findall(r"requests sent +(\d+)", output)[0]) > 1000
     for name in ("switch v1.9 → v2.0", "rollback v2.0 → v1.9"):
         assert re.search(rf"{name}: acknowledged after +\d+\.\d ms", output), output
-    assert list(tmp_path.iterdir()) == []
-    assert processes_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
