@@ -23,6 +23,7 @@ COMMANDS_OF_NO_OPERATION = {
     "reload": "reads the daemon's own file: operation reload, through every door but MCP's fixed list",
     "validate": "reads a file, asks no daemon",
     "simulate": "reckons with the file alone, asks no daemon",
+    "import-compose": "reads a file, asks no daemon",
     "doctor": "looks at the machine, asks no daemon",
     "version": "asks no daemon",
     "completion": "writes a shell script",

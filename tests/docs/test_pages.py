@@ -50,7 +50,7 @@ def test_bluegreen_and_make_in_running_text_have_the_same_names() -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     wrong = []
     for page in PAGES:
-        for program, name in re.findall(r"`(bluegreen|make) ([a-z]+)[^`]*`", page.read_text()):
+        for program, name in re.findall(r"`(bluegreen|make) ([a-z]+(?:-[a-z]+)*)[^`]*`", page.read_text()):
             if name not in (NAMES if program == "bluegreen" else targets):
                 wrong.append(f"{name_of(page)}: {program} {name}")
     assert wrong == []

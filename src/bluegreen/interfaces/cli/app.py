@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "simulate_commands": ("simulate",),
     "ask_commands": ("ask",),
     "mcp_commands": ("mcp",),
+    "compose_commands": ("import-compose",),
     "local_commands": ("validate", "doctor", "version", "completion"),
 }
 """Module → its commands, in the order of the help page."""
@@ -96,7 +97,8 @@ def build(*, load_all: bool = True, typed: str = "") -> App:
     for module, names in COMMANDS.items():
         path = f"{__package__}.{module}"
         for name in names:
-            command = getattr(import_module(path), name) if load_all else f"{path}:{name}"
+            function = name.replace("-", "_")
+            command = getattr(import_module(path), function) if load_all else f"{path}:{function}"
             app.command(command, name=name, sort_key=NAMES.index(name))
     for name, group in GROUPS.items():
         made = _group(name, group, load_all=load_all)
