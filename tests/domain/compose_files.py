@@ -14,6 +14,7 @@ from bluegreen.spec.compose.toml import document
 from bluegreen.spec.compose.translate import Imported, translate
 from bluegreen.spec.compose.yaml_text import parse_yaml
 from bluegreen.spec.configuration import Configuration
+from bluegreen.spec.file_model import ServiceTable
 from bluegreen.spec.loading import parse
 
 GPU_SERVER = """
@@ -140,7 +141,14 @@ class Result:
         return " | ".join(note.text for note in self.imported.changed if note.path == path)
 
     def loaded(self) -> Configuration:
-        return parse(self.text, source="bluegreen.toml", base_directory=Path("/srv/app"))
+        """The text through the real loader, without the tables that it does not know yet."""
+        text = self.text
+        if "container" not in ServiceTable.model_fields:
+            tables = tomllib.loads(text)
+            for service in tables["services"].values():
+                service.pop("container", None)
+            text = document(tables, {})
+        return parse(text, source="bluegreen.toml", base_directory=Path("/srv/app"))
 
 
 def imported(
@@ -151,12 +159,21 @@ def imported(
     env_files: Mapping[str, str | None] | None = None,
 ) -> Result:
     """What `bluegreen import-compose` makes of the text in the directory `app`."""
-    variables = variables or {}
     files = {
-        name: None if text is None else parse_env_file(text, variables) for name, text in (env_files or {}).items()
+        name: None if text is None else parse_env_file(text, variables or {})
+        for name, text in (env_files or {}).items()
     }
-    tree = parse_yaml(yaml, "compose.yaml")
-    read = project(tree, source="compose.yaml", directory_name="app", variables=variables, env_files=files)
+    return imported_tree(parse_yaml(yaml, "compose.yaml"), variables or {}, moved_from, files)
+
+
+def imported_tree(
+    tree: Any,
+    variables: Mapping[str, str],
+    moved_from: Path | None = None,
+    env_files: Mapping[str, Mapping[str, str] | None] | None = None,
+) -> Result:
+    """The same for a file that was read."""
+    read = project(tree, source="compose.yaml", directory_name="app", variables=variables, env_files=env_files or {})
     made = translate(read, moved_from=moved_from)
     return Result(made, document(made.tables, made.comments))
 

@@ -71,7 +71,8 @@ def translate_health(draft: Draft) -> HttpTest | None:
         return None
     found = http_test(test) if test else None
     if found is None or found.secure:
-        draft.part.lose("healthcheck.test" if test else "healthcheck", _why_not(found, test))
+        place = (*part.at, "test") if test else part.at
+        part.notes.lose(place, _why_not(found, test))
         return None
     health: Table = {"path": found.path}
     _numbers(part, health)
@@ -138,4 +139,4 @@ def compare_port(draft: Draft, found: HttpTest | None) -> None:
         port = draft.container["port"]
         del draft.table["health"]
         text = f"asks port {found.port}, bluegreen asks port {port} alone; write a path that is answered there"
-        draft.part.lose("healthcheck.test", text)
+        draft.part.notes.lose((*draft.part.at, "healthcheck", "test"), text)
