@@ -14,7 +14,6 @@ from bluegreen.spec.compose.toml import document
 from bluegreen.spec.compose.translate import Imported, translate
 from bluegreen.spec.compose.yaml_text import parse_yaml
 from bluegreen.spec.configuration import Configuration
-from bluegreen.spec.file_model import ServiceTable
 from bluegreen.spec.loading import parse
 
 GPU_SERVER = """
@@ -141,14 +140,8 @@ class Result:
         return " | ".join(note.text for note in self.imported.changed if note.path == path)
 
     def loaded(self) -> Configuration:
-        """The text through the real loader, without the tables that it does not know yet."""
-        text = self.text
-        if "container" not in ServiceTable.model_fields:
-            tables = tomllib.loads(text)
-            for service in tables["services"].values():
-                service.pop("container", None)
-            text = document(tables, {})
-        return parse(text, source="bluegreen.toml", base_directory=Path("/srv/app"))
+        """The text through the real loader."""
+        return parse(self.text, source="bluegreen.toml", base_directory=Path("/srv/app"))
 
 
 def imported(

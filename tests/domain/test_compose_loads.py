@@ -51,6 +51,11 @@ RESOURCES = mapping(
 )
 PUBLISHED = st.lists(PORTS.map(str) | st.builds("{}:{}".format, PORTS, PORTS), min_size=1, max_size=3)
 SERVICE = mapping(
+    networks=st.lists(NAMES, max_size=2),
+    pids_limit=COUNTS,
+    read_only=st.booleans(),
+    stop_signal=NAMES,
+    pull_policy=NAMES | st.sampled_from(["always", "if_not_present"]),
     image=st.just("shop/web:v1") | st.builds("registry:5000/{}:{}".format, NAMES, NAMES),
     expose=st.lists(PORTS.map(str), max_size=2),
     environment=st.dictionaries(
@@ -65,15 +70,16 @@ SERVICE = mapping(
     healthcheck=HEALTH,
     deploy=mapping(replicas=COUNTS, resources=RESOURCES),
     gpus=COUNTS | st.just("all"),
-    volumes=st.lists(st.builds("{}:/{}:ro".format, NAMES, NAMES), max_size=2),
+    volumes=st.lists(st.builds("{}:/{}".format, NAMES, st.text("abc/", max_size=4)), max_size=3)
+    | st.lists(st.builds("{}/{}:/{}:ro".format, st.sampled_from([".", "..", "~", "/srv"]), NAMES, NAMES), max_size=2),
     stop_grace_period=DURATIONS,
     shm_size=SIZES,
     scale=COUNTS,
     cpus=NUMBERS,
     mem_limit=SIZES,
     user=TEXT,
-    cap_drop=st.lists(NAMES, max_size=2),
-    tmpfs=TEXT.map("/".__add__),
+    cap_drop=st.lists(st.sampled_from(["ALL", "net_raw", "CAP_CHOWN"]), max_size=2),
+    tmpfs=st.text("abc/:=", max_size=5).map("/".__add__),
 ).flatmap(lambda service: PUBLISHED.map(lambda ports: {**service, "ports": ports}))
 
 

@@ -49,8 +49,8 @@ def test_a_web_service_beside_its_database() -> None:
     assert web.health == HealthCheck("/healthz", 10.0, 3.0)
     assert (web.replicas, web.resources) == (2, Resources(0, 0.5, 512))
     assert result.only["container"] == {
-        "port": 8080, "pids": 100, "tmpfs": ["/tmp", "/run"], "network": "proxy", "user": "1000:1000",
-        "read_only": True, "cap_drop": ["ALL"], "pull": "always",
+        "healthcheck": False, "port": 8080, "pids": 100, "tmpfs": ["/tmp", "/run"], "network": "proxy",
+        "user": "1000:1000", "read_only": True, "cap_drop": ["ALL"], "pull": "always",
         "secrets": {"db_password": "./secrets/db_password.txt"},
     }  # fmt: skip
     assert "s3" not in result.text and "t0" not in result.text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bluegreen.domain.errors import UsageError
+from bluegreen.domain.errors import ConfigurationError, UsageError
 from bluegreen.interfaces.cli import options as o
 from bluegreen.interfaces.cli.output import note, plural, print_json, printable
 
@@ -52,6 +52,7 @@ def import_compose(
     imported = translate(read(file, dict(os.environ)), moved_from=file.absolute().parent.resolve() if moved else None)
     head = [f"Made of {file.name} by bluegreen import-compose; check it with: bluegreen validate"]
     text = document(imported.tables, imported.comments, head=head)
+    _must_load(text, file, file.absolute().parent)
     if output is not None:
         _write(output, text, private=imported.holds_secrets)
     if as_json:
@@ -72,6 +73,17 @@ def import_compose(
     else:
         print("\n".join([*lines, f"written: {output}", f"check it: bluegreen validate --config {output}"]))
     return 0
+
+
+def _must_load(text: str, file: Path, directory: Path) -> None:
+    """Nothing is written that `bluegreen up` would refuse."""
+    from bluegreen.spec.loading import parse
+
+    try:
+        parse(text, source=f"the configuration made of {file}", base_directory=directory)
+    except ConfigurationError as error:
+        error.hint = "Change these values in the Compose file, or leave the services out, and import it again"
+        raise
 
 
 def _write(path: Path, text: str, *, private: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bluegreen.spec.compose.notes import Part
 from bluegreen.spec.compose.project import Project
+from bluegreen.spec.problems import Location
 
 Table = dict[str, Any]
 
@@ -29,6 +30,8 @@ class Draft:
     comments: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     """The environment as the container would have it with Compose, secrets too."""
+    claimed: set[str] = field(default_factory=set)
+    """Paths in the container that something is mounted at."""
     named_hosts: list[str] = field(default_factory=list)
     """Hosts that the Compose file names for another router."""
 
@@ -52,7 +55,21 @@ class Draft:
             return expanded
         if self.moved_from is not None:
             return os.path.normpath(self.moved_from / expanded)
-        return "./" + re.sub(r"^(\./)+", "", expanded)
+        bare = re.sub(r"^(\./+)+", "", expanded)
+        return bare if bare.startswith("../") or bare in (".", "..") else f"./{bare}"
+
+    def claim(self, path: str, place: Location) -> bool:
+        """Whether the container can have something there: an absolute path that nothing else has taken. Says so when
+        it can't."""
+        if not path.startswith("/") or ":" in path or ".." in path.split("/"):
+            self.part.notes.wrong(place, f"{path!r} must be an absolute path in the container")
+            return False
+        bare = path.rstrip("/") or "/"
+        if bare in self.claimed:
+            self.part.notes.lose(place, f"{path}: something else is mounted there already")
+            return False
+        self.claimed.add(bare)
+        return True
 
 
 def literal(text: str) -> str:

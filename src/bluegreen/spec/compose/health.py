@@ -77,6 +77,9 @@ def translate_health(draft: Draft) -> HttpTest | None:
     health: Table = {"path": found.path}
     _numbers(part, health)
     draft.table["health"] = health
+    # As with Compose: its check takes the place of the image's, which may be another one.
+    draft.container["healthcheck"] = False
+    draft.comment("container", "healthcheck", text="The check of the Compose file took the place of the image's own.")
     if part.take("start_interval") is not None:
         part.lose("start_interval", "interval_seconds holds from the start")
     for key in part.rest():
@@ -137,6 +140,7 @@ def compare_port(draft: Draft, found: HttpTest | None) -> None:
     """A health check on another port than the service's is lost: bluegreen asks the one that users reach."""
     if found is not None and draft.container.get("port", found.port) != found.port:
         port = draft.container["port"]
-        del draft.table["health"]
+        del draft.table["health"], draft.container["healthcheck"]
+        draft.comments.pop(("container", "healthcheck"))
         text = f"asks port {found.port}, bluegreen asks port {port} alone; write a path that is answered there"
         draft.part.notes.lose((*draft.part.at, "healthcheck", "test"), text)

@@ -7,8 +7,10 @@ from typing import Any
 
 from bluegreen.spec.compose.draft import Draft, Table
 from bluegreen.spec.compose.notes import Part, plain
+from bluegreen.spec.container_values import FILE_NAME_PATTERN, VOLUME_PATTERN
+from bluegreen.spec.problems import Location
 
-_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MOST_MOUNTS, MOST_TMPFS = 64, 32
 _STATE = (
     "A mount that may be written to makes the service stateful, for two versions of it run at the same time. Say in\n"
     "state_handling how they share it, or write read_only = true where it is only read."
@@ -25,20 +27,20 @@ def translate_mounts(draft: Draft, volumes: Part) -> None:
         if read is None:
             continue
         kind, source, target, read_only = read
-        if not target.startswith("/"):
-            draft.part.notes.wrong(place, "must have an absolute path in the container")
-        elif kind == "tmpfs":
-            _add_tmpfs(draft, target)
+        if kind == "tmpfs":
+            _add_tmpfs(draft, target, place)
         elif kind not in ("bind", "volume"):
             draft.part.notes.lose(
                 place, f"{kind or 'this kind'}: only files, directories and named volumes are mounted"
             )
         elif not source:
             draft.part.notes.lose(place, "an anonymous volume, new in every container: use tmpfs, or name the volume")
-        elif any(mount["target"] == target for mount in mounts):
-            draft.part.notes.wrong(place, f"{target} is mounted twice")
-        else:
+        elif len(mounts) == MOST_MOUNTS:
+            draft.part.notes.lose(place, f"a container has at most {MOST_MOUNTS} mounts")
+        elif draft.claim(target, place):
             where = draft.file_path(source) if kind == "bind" else _volume_name(draft, source, volumes, place)
+            if ":" in where:
+                draft.part.notes.wrong(place, "must not have a colon in its path")
             mounts.append({"source": where, "target": target, "read_only": read_only})
     if mounts:
         draft.container["mounts"] = mounts
@@ -52,7 +54,7 @@ def translate_mounts(draft: Draft, volumes: Part) -> None:
 Read = tuple[str, str, str, bool]
 
 
-def _short(draft: Draft, text: str, place: tuple[str | int, ...]) -> Read | None:
+def _short(draft: Draft, text: str, place: Location) -> Read | None:
     parts = text.split(":")
     if len(parts) > 3 or not all(parts[:2]):
         draft.part.notes.wrong(place, f"{text!r} is no volume such as ./data:/data:ro")
@@ -72,12 +74,12 @@ def _long(entry: dict[str, Any]) -> Read:
     return plain(entry.get("type")) or "volume", plain(entry.get("source")), plain(entry.get("target")), read_only
 
 
-def _volume_name(draft: Draft, name: str, volumes: Part, place: tuple[str | int, ...]) -> str:
+def _volume_name(draft: Draft, name: str, volumes: Part, place: Location) -> str:
     """What the engine calls the volume: Compose puts the project's name in front of its own."""
     declared = volumes.take(name)
     table = declared if isinstance(declared, dict) else {}
     made = plain(table.get("name")) or (name if _is_external(table) else f"{draft.project.name}_{name}")
-    if _VOLUME.fullmatch(made) is None:
+    if re.fullmatch(VOLUME_PATTERN, made) is None:
         draft.part.notes.wrong(place, f"{made!r} is no name of a volume")
     if made != name:
         draft.part.notes.change(place, f"the engine calls this volume {made}")
@@ -95,20 +97,18 @@ def _is_external(table: dict[str, Any]) -> bool:
 def translate_tmpfs(draft: Draft) -> None:
     for index, entry in enumerate(draft.part.items("tmpfs")):
         path, _, options = plain(entry).partition(":")
-        if not path.startswith("/"):
-            draft.part.notes.wrong((*draft.part.at, "tmpfs", index), "must be an absolute path in the container")
-            continue
-        _add_tmpfs(draft, path)
+        _add_tmpfs(draft, path, (*draft.part.at, "tmpfs", index))
         if options:
             draft.part.notes.lose(
                 (*draft.part.at, "tmpfs", index), f"{options!r}: a tmpfs has the engine's own options"
             )
 
 
-def _add_tmpfs(draft: Draft, path: str) -> None:
-    paths: list[str] = draft.container.setdefault("tmpfs", [])
-    if path not in paths:
-        paths.append(path)
+def _add_tmpfs(draft: Draft, path: str, place: Location) -> None:
+    if len(draft.container.get("tmpfs", ())) == MOST_TMPFS:
+        draft.part.notes.lose(place, f"a container has at most {MOST_TMPFS} of them")
+    elif draft.claim(path, place):
+        draft.container.setdefault("tmpfs", []).append(path)
 
 
 def translate_secrets(draft: Draft, secrets: Part) -> None:
@@ -127,9 +127,9 @@ def translate_secrets(draft: Draft, secrets: Part) -> None:
             draft.part.notes.lose(
                 place, f"{text}: put it into a file and name that in [services.{draft.name}.container]"
             )
-        elif not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", target):
-            draft.part.notes.lose(place, f"{target}: secrets are files in /run/secrets alone")
-        else:
+        elif not re.fullmatch(FILE_NAME_PATTERN.strip("^$"), target):
+            draft.part.notes.lose(place, f"{target!r}: a secret is a file in /run/secrets, of at most 64 characters")
+        elif draft.claim(f"/run/secrets/{target}", place):
             found[target] = draft.file_path(plain(declared["file"]))
             if isinstance(entry, dict) and {"uid", "gid", "mode"} & entry.keys():
                 draft.part.notes.lose(place, "uid, gid and mode: the file must be readable for the container's user")

@@ -18,6 +18,7 @@ from bluegreen.spec.compose.notes import Part, plain
 from bluegreen.spec.compose.refusals import refuse_rest, stop_signal
 from bluegreen.spec.compose.resources import translate_resources
 from bluegreen.spec.compose.units import seconds, whole
+from bluegreen.spec.container_values import CAPABILITY_PATTERN, USER_PATTERN
 from bluegreen.spec.values import LABEL_PATTERN, NETWORK_PATTERN
 
 _OWN_LABELS = ("deployment", "version")
@@ -87,16 +88,27 @@ def _container(draft: Draft, top: Part) -> None:
     translate_secrets(draft, top.part("secrets"))
     _network(draft, top.part("networks"))
     if user := part.text("user"):
-        container["user"] = user
+        if re.fullmatch(USER_PATTERN.strip("^$"), user):
+            container["user"] = user
+        else:
+            part.lose("user", f"{user!r} is no user, or user and group, such as 1000:1000")
     if part.flag("read_only"):
         container["read_only"] = True
-    if dropped := [plain(name) for name in part.items("cap_drop")]:
-        container["cap_drop"] = list(dict.fromkeys(dropped))
+    _cap_drop(draft)
     if pull := part.text("pull_policy"):
         if pull in _PULL:
             container["pull"] = _PULL[pull]
         else:
             part.lose("pull_policy", f'{pull}: pull is "always", "missing" or "never"')
+
+
+def _cap_drop(draft: Draft) -> None:
+    names = [plain(name).upper().removeprefix("CAP_") for name in draft.part.items("cap_drop")]
+    for index, name in enumerate(names):
+        if not re.fullmatch(CAPABILITY_PATTERN.strip("^$"), name):
+            draft.part.notes.wrong((*draft.part.at, "cap_drop", index), f"{name!r} is no capability such as NET_RAW")
+    if names:
+        draft.container["cap_drop"] = list(dict.fromkeys(names))[:64]
 
 
 def _network(draft: Draft, networks: Part) -> None:
