@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,13 +150,14 @@ def imported(
     *,
     moved_from: Path | None = None,
     env_files: Mapping[str, str | None] | None = None,
+    entry_points: Mapping[str, Sequence[str]] | None = None,
 ) -> Result:
     """What `bluegreen import-compose` makes of the text in the directory `app`."""
     files = {
         name: None if text is None else parse_env_file(text, variables or {})
         for name, text in (env_files or {}).items()
     }
-    return imported_tree(parse_yaml(yaml, "compose.yaml"), variables or {}, moved_from, files)
+    return imported_tree(parse_yaml(yaml, "compose.yaml"), variables or {}, moved_from, files, entry_points)
 
 
 def imported_tree(
@@ -164,15 +165,18 @@ def imported_tree(
     variables: Mapping[str, str],
     moved_from: Path | None = None,
     env_files: Mapping[str, Mapping[str, str] | None] | None = None,
+    entry_points: Mapping[str, Sequence[str]] | None = None,
 ) -> Result:
     """The same for a file that was read."""
     read = project(tree, source="compose.yaml", directory_name="app", variables=variables, env_files=env_files or {})
-    made = translate(read, moved_from=moved_from)
+    made = translate(read, entry_points=entry_points, moved_from=moved_from)
     return Result(made, document(made.tables, made.comments))
 
 
-def one(keys: str, **variables: str) -> Result:
+def one(keys: str, /, entry_points: Mapping[str, Sequence[str]] | None = None, **variables: str) -> Result:
     """The import of one service `web` from YAML in flow style without its braces; image and port are added."""
     port = "" if "ports:" in keys or "expose:" in keys else ', ports: ["8080"]'
     image = "" if "image:" in keys else ", image: 'shop/web:v1'"
-    return imported("services: {web: {" + f"{keys}{port}{image}".removeprefix(", ") + "}}", variables)
+    return imported(
+        "services: {web: {" + f"{keys}{port}{image}".removeprefix(", ") + "}}", variables, entry_points=entry_points
+    )

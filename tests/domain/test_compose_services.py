@@ -154,6 +154,16 @@ def test_arguments_without_a_known_entry_point_are_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry_point", "command"), [((), ["--model", "x"]), (("/run", "-v"), ["/run", "-v", "--model", "x"])]
+)
+def test_an_entry_point_that_the_engine_knows_stands_in_front(entry_point: tuple[str, ...], command: list[str]) -> None:
+    result = one("command: --model x", {"shop/web:v1": entry_point})
+    assert result.only["command"] == command
+    assert not result.lost("services.web.command")
+    assert bool(result.changed("services.web.command")) is bool(entry_point)
+
+
+@pytest.mark.parametrize(
     ("services", "hosts"),
     [
         ("a: {image: a, ports: [80]}", {"a": ["*"]}),

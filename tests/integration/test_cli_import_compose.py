@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import stat
+import tempfile
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -113,6 +117,41 @@ def test_what_can_not_be_imported_is_told_with_its_key(compose: Path, text: str,
     done = bluegreen(compose, "import-compose", str(compose))
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr and "unexpected" not in done.stderr
+
+
+class _Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class _Images(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        known = self.path == "/images/registry.example/web:v1/json"
+        content = json.dumps(
+            {"Config": {"Entrypoint": ["/entry", "--"]}} if known else {"message": "no such image"}
+        ).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+def test_the_engine_is_asked_for_entry_points(compose: Path) -> None:
+    service = "{image: 'registry.example/web:%s', ports: [80], command: serve}"
+    compose.write_text(f"services: {{one: {service % 'v1'}, two: {service % 'v2'}}}")
+    with tempfile.TemporaryDirectory() as directory, _Engine(f"{directory}/engine.sock", _Images) as engine:
+        threading.Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
+        done = bluegreen(compose, "import-compose", str(compose), DOCKER_HOST=f"unix://{directory}/engine.sock")
+        engine.shutdown()
+    services = tomllib.loads(done.stdout)["services"]
+    assert services["one"]["command"] == ["/entry", "--", "serve"]
+    assert services["two"]["command"] == ["serve"]
+    assert "if the image has one, put it in front" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ ANSWER_TIMEOUT_SECONDS = 30.0
 View = TypeVar("View")
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_seconds: float) -> None:
         super().__init__("localhost", timeout=timeout_seconds)
         self._path = path
@@ -62,7 +62,7 @@ class DaemonClient:
         """
         assert dataclasses.is_dataclass(request) and not isinstance(request, type)
         body = json.dumps(dataclasses.asdict(request)).encode()
-        connection = _UnixConnection(self.socket_path, timeout_seconds)
+        connection = UnixConnection(self.socket_path, timeout_seconds)
         try:
             connection.request(
                 "POST", f"/v1/operations/{operation}", body=body, headers={"Content-Type": "application/json"}

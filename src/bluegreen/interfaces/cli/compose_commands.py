@@ -38,8 +38,11 @@ def import_compose(
     """Make a configuration of the HTTP services of a Compose file, and list what can't be carried over.
 
     Variables are filled in from the environment and from `.env` beside the file. A secret that is not in the file
-    itself is not written. The list goes to stderr when the configuration goes to stdout.
+    itself is not written. The Docker Engine, if one answers, is asked for the entry points of images. The list goes
+    to stderr when the configuration goes to stdout.
     """
+    from bluegreen.interfaces.cli.image_entry_points import entry_points
+    from bluegreen.spec.compose.commands import images_with_arguments
     from bluegreen.spec.compose.project import read
     from bluegreen.spec.compose.toml import document
     from bluegreen.spec.compose.translate import translate
@@ -49,7 +52,12 @@ def import_compose(
             f"--output: {output} is there already and stays as it is", hint="Name a file that is not there"
         )
     moved = output is not None and output.absolute().parent.resolve() != file.absolute().parent.resolve()
-    imported = translate(read(file, dict(os.environ)), moved_from=file.absolute().parent.resolve() if moved else None)
+    project = read(file, dict(os.environ))
+    imported = translate(
+        project,
+        entry_points=entry_points(images_with_arguments(project.tree["services"]), os.environ),
+        moved_from=file.absolute().parent.resolve() if moved else None,
+    )
     head = [f"Made of {file.name} by bluegreen import-compose; check it with: bluegreen validate"]
     text = document(imported.tables, imported.comments, head=head)
     _must_load(text, file, file.absolute().parent)

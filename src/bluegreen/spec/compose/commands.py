@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bluegreen.spec.compose.draft import Draft, literal
@@ -25,19 +26,7 @@ def translate_command(draft: Draft) -> None:
         if command is not None:
             draft.part.lose("command", "empties the image's command; write the whole command to do so")
     else:
-        known = entry_point_of(image)
-        words = [*(known or ()), *command]
-        look = f"{_LOOK} {image or 'IMAGE'}"
-        if known:
-            text = f"command takes the place of the image's entry point too: {shlex.join(known)} was put in front"
-            draft.part.change("command", text)
-        elif command[0].startswith("-"):
-            text = f"has only arguments, and the image's entry point is not known here: put it in front ({look})"
-            draft.part.lose("command", text)
-            draft.comment("command", text=f"Put the image's entry point in front: {look}")
-        else:
-            text = f"takes the place of the image's entry point too; if the image has one, put it in front ({look})"
-            draft.part.change("command", text)
+        words = [*_entry_point(draft, image, command), *command]
     if words and not words[0].strip():
         draft.part.wrong("command", "must start with a program")
     elif words:
@@ -47,6 +36,37 @@ def translate_command(draft: Draft) -> None:
         draft.table["workdir"] = literal(directory)
     elif directory:
         draft.part.lose("working_dir", "must be an absolute path in the container; write it as workdir")
+
+
+def images_with_arguments(services: Mapping[str, Any]) -> list[str]:
+    """Images whose entry point must be known: services give them a command and no entry point."""
+    tables = [table for table in services.values() if isinstance(table, dict)]
+    return list(
+        dict.fromkeys(
+            plain(table.get("image"))
+            for table in tables
+            if table.get("command") and table.get("entrypoint") is None and table.get("image")
+        )
+    )
+
+
+def _entry_point(draft: Draft, image: str, command: list[str]) -> Sequence[str]:
+    """What must stand in front of a command that Compose hands to the image's entry point."""
+    known = draft.entry_points.get(image)
+    if known is None:
+        known = entry_point_of(image) or None
+    look = f"{_LOOK} {image or 'IMAGE'}"
+    if known:
+        text = f"takes the place of the image's entry point too: {shlex.join(known)} was put in front"
+        draft.part.change("command", text)
+    elif known is None and command[0].startswith("-"):
+        text = f"has only arguments, and the image's entry point is not known here: put it in front ({look})"
+        draft.part.lose("command", text)
+        draft.comment("command", text=f"Put the image's entry point in front: {look}")
+    elif known is None:
+        text = f"takes the place of the image's entry point too; if the image has one, put it in front ({look})"
+        draft.part.change("command", text)
+    return known or ()
 
 
 def port_in_command(draft: Draft) -> int | None:

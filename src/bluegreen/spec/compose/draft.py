@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Draft:
     name: str
     part: Part
     project: Project
+    entry_points: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Those of images that an engine has, as it says."""
     moved_from: Path | None = None
     """The directory that relative paths mean, when the configuration is written elsewhere."""
     table: Table = field(default_factory=dict)

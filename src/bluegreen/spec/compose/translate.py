@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,26 @@ class Imported:
     changed: tuple[Note, ...]
 
 
-def translate(project: Project, *, moved_from: Path | None = None) -> Imported:
-    """`moved_from` is the directory of the Compose file when the configuration will be in another one.
+def translate(
+    project: Project, *, entry_points: Mapping[str, Sequence[str]] | None = None, moved_from: Path | None = None
+) -> Imported:
+    """`entry_points` are those of images that an engine has, as it says; `moved_from` is the directory of the Compose
+    file when the configuration will be in another one.
 
     Raises ConfigurationError with everything that Compose would refuse too, UsageError when no service is one that
     bluegreen can run.
     """
     notes = Notes()
-    top = Part(project.tree, (), notes)
-    refuse_top_level(top)
+    refuse_top_level(Part(project.tree, (), notes))
     drafts: dict[str, Draft] = {}
-    for name, table in top.part("services").table.items():
-        draft = _translated(name, table, {made.name for made in drafts.values()}, project, top, moved_from)
-        if draft is not None:
+    for name, table in project.tree["services"].items():
+        if not isinstance(table, dict):
+            notes.wrong(("services", name), "must be a mapping")
+            continue
+        made = fit_name(name, {draft.name for draft in drafts.values()})
+        part = Part(table, ("services", name), Notes())
+        draft = Draft(made, part, project, entry_points or {}, moved_from)
+        if _is_translated(draft, notes):
             drafts[name] = draft
     if notes.problems:
         raise refused(project.source, written(notes.problems))
@@ -80,25 +87,16 @@ def translate(project: Project, *, moved_from: Path | None = None) -> Imported:
 _NO_SERVICE = "A service needs a port that speaks HTTP, below ports or expose"
 
 
-def _translated(
-    name: str, table: Any, taken: set[str], project: Project, top: Part, moved_from: Path | None
-) -> Draft | None:
-    notes, at = top.notes, ("services", name)
-    if not isinstance(table, dict):
-        notes.wrong(at, "must be a mapping")
-        return None
-    own = Notes()
-    made = fit_name(name, taken)
-    draft = Draft(made, Part(table, at, own), project, moved_from)
-    reason = translate_service(draft, Part(project.tree, (), own))
+def _is_translated(draft: Draft, notes: Notes) -> bool:
+    """Fills the draft. When the service is none for bluegreen, all that is said of it is why."""
+    own, at = draft.part.notes, draft.part.at
+    reason = translate_service(draft, Part(draft.project.tree, (), own))
     notes.problems += own.problems
     if reason:
-        # What is lost of a service that is not imported at all is of no interest.
         notes.lose(at, reason)
-        return None
-    if made != name:
-        own.change(at, f"is called {made}: a service name has only a-z, 0-9 and -, and at most 40 characters")
-    return draft
+    elif draft.name != at[-1]:
+        own.change(at, f"is called {draft.name}: a service name has only a-z, 0-9 and -, and at most 40 characters")
+    return not reason
 
 
 def fit_name(name: str, taken: set[str]) -> str:
