@@ -74,6 +74,8 @@ def test_a_web_service_beside_its_database() -> None:
         ("ports: ['9000', '8080'], environment: {PORT: 8080}", 8080),
         ("ports: ['53:53/udp', '8080']", 8080),
         ("expose: [8080]", 8080),
+        ("ports: ['222:22', '3000:3000']", 3000),
+        ("ports: ['8080', '9092']", 8080),
         ("ports: [], labels: ['traefik.http.services.a.loadbalancer.server.port=8080']", 8080),
         ("ports: [], environment: [VIRTUAL_HOST=a.example, VIRTUAL_PORT=8080]", 8080),
         ("ports: [], network_mode: host, command: serve --port 8080", 8080),
@@ -91,6 +93,8 @@ def test_the_port(keys: str, port: int) -> None:
         ("ports: [], healthcheck: {test: 'curl localhost:81/'}", "write expose: [81] if users do too"),
         ("ports: ['5432:5432']", "speaks PostgreSQL, not HTTP"),
         ("ports: ['53:53/udp']", "has no ports"),
+        ("ports: ['5672:5672', '15672:15672']", "speaks AMQP"),
+        ("ports: ['22']", "speaks SSH"),
     ],
 )
 def test_a_service_that_speaks_no_http_is_not_imported(keys: str, reason: str) -> None:

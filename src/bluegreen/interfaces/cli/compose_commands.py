@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +59,7 @@ def import_compose(
         entry_points=entry_points(images_with_arguments(project.tree["services"]), os.environ),
         moved_from=file.absolute().parent.resolve() if moved else None,
     )
-    head = [f"Made of {file.name} by bluegreen import-compose; check it with: bluegreen validate"]
+    head = [f"Made of {printable(file.name)} by bluegreen import-compose; check it with: bluegreen validate"]
     text = document(imported.tables, imported.comments, head=head)
     _must_load(text, file, file.absolute().parent)
     if output is not None:
@@ -118,9 +119,13 @@ def _report(imported: Imported) -> list[str]:
 def _aligned(notes: Sequence[Note]) -> list[str]:
     """Paths in one column, reasons in another; a path that is too long has a line of its own."""
     width = min(max(len(found.path) for found in notes), LONGEST_PATH)
+    screen = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
     lines: list[str] = []
     for found in notes:
-        path, reasons = printable(found.path), textwrap.wrap(printable(found.text), max(WIDTH - width - 4, 40))
+        path = printable(found.path)
+        reasons = textwrap.wrap(
+            printable(found.text), max(screen - width - 4, 40), break_long_words=False, break_on_hyphens=False
+        )
         if len(path) > width:
             lines.append(f"  {path}")
             path = ""

@@ -85,8 +85,8 @@ class Part:
         return value if isinstance(value, list) else [] if value is None else [value]
 
     def rest(self) -> list[str]:
-        """Keys that nobody has looked at."""
-        return [key for key in self.table if key not in self._taken]
+        """Keys that nobody has looked at; those that begin with `x-` are for other programs."""
+        return [key for key in self.table if key not in self._taken and not key.startswith("x-")]
 
     def lose(self, key: str, text: str) -> None:
         self.notes.lose((*self.at, key), text)

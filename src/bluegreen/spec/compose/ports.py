@@ -10,8 +10,9 @@ from bluegreen.spec.compose.draft import Draft
 from bluegreen.spec.compose.notes import plain
 from bluegreen.spec.compose.units import whole
 
+SSH = 22
 NOT_HTTP = {
-    22: "SSH",
+    SSH: "SSH",
     25: "SMTP",
     53: "DNS",
     389: "LDAP",
@@ -102,24 +103,30 @@ def why_not_http(ports: list[PublishedPort], *, known_http: bool, checked_port: 
         if checked_port is not None:
             more = f"; its health check asks port {checked_port}: write expose: [{checked_port}] if users do too"
         return f"has no ports, so no requests reach it through a router; leave it with Compose{more}"
-    other = next((NOT_HTTP[port.port] for port in ports if port.port in NOT_HTTP), "")
+    # SSH beside another port is for the users of a service that may well be one of HTTP.
+    first = next((port.port for port in ports if port.port != SSH), SSH)
+    other = NOT_HTTP.get(first, "")
     return f"speaks {other}, not HTTP; leave it with Compose" if other else ""
 
 
 def choose_port(draft: Draft, ports: list[PublishedPort], *, routed: int | None, asked: int | None) -> None:
     """Writes the container's port: the one that another router sends to; the one that is `asked` otherwise, if there is
     such a port; else the first. Says what becomes of the others."""
-    given = [port.port for port in ports]
+    given = sorted((port.port for port in ports), key=lambda port: port in NOT_HTTP)
     chosen = routed or (asked if asked in given or not given else given[0])
     if chosen is None:
         return
     draft.container["port"] = chosen
     notes, at = draft.part.notes, draft.part.at
+    others: dict[tuple[str | int, ...], list[int]] = {}
     for port in ports:
         if port.port != chosen:
-            notes.lose((*at, *port.place), f"port {port.port}: a service has one port, {chosen} was taken")
+            others.setdefault(port.place, []).append(port.port)
         elif port.host and port.place[0] == "ports":
-            text = f"host port {port.host} is not published: the router listens in its place (router.listen)"
+            text = f"host port {port.host} is not published: the router listens in its place, where router.listen says"
             notes.change((*at, *port.place), text)
+    for place, lost in others.items():
+        named = f"port {lost[0]}" if len(lost) == 1 else f"ports {lost[0]} to {lost[-1]}"
+        notes.lose((*at, *place), f"{named}: a service has one port, {chosen} was taken")
     if any(port.port == chosen and port.application.lower() in ("h2c", "grpc") for port in ports):
         draft.table["protocol"] = "h2c"

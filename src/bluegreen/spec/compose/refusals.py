@@ -84,7 +84,7 @@ def refuse_rest(part: Part) -> None:
     """Names every key of a service that nothing was made of."""
     for key in part.rest():
         value = part.table[key]
-        if key.startswith("x-") or value in (None, [], {}) or value in _HARMLESS.get(key, ()):
+        if value in (None, [], {}) or value in _HARMLESS.get(key, ()):
             continue
         part.lose(key, _REASONS.get(key, "is no key of a service that bluegreen knows"))
 
@@ -94,7 +94,7 @@ def refuse_top_level(part: Part) -> None:
     for key in ("version", "name", "services", "volumes", "networks", "secrets"):
         part.take(key)
     for key in part.rest():
-        if not key.startswith("x-") and part.table[key] not in (None, [], {}):
+        if part.table[key] not in (None, [], {}):
             part.lose(key, _TOP_LEVEL.get(key, "is no key that bluegreen knows"))
 
 

@@ -156,7 +156,9 @@ def _neighbours(draft: Draft) -> list[str]:
 def _labels(draft: Draft) -> dict[str, str]:
     given = draft.part.take("labels")
     if isinstance(given, dict):
-        return {name: plain(value) for name, value in given.items()}
+        return {name: plain(value) for name, value in given.items() if not isinstance(value, (dict, list))}
+    if given is not None and not isinstance(given, list):
+        draft.part.wrong("labels", "must be a mapping or a list")
     pairs = [plain(entry).partition("=") for entry in (given if isinstance(given, list) else [])]
     return {name: value for name, _, value in pairs}
 
