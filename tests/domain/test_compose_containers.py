@@ -52,12 +52,13 @@ def test_a_volume_has_the_name_that_the_engine_knows(volumes: str, name: str) ->
 
 def test_what_can_not_be_mounted_is_told() -> None:
     result = one(
-        "volumes: [/anonymous, {type: npipe, target: /b}, {type: tmpfs, target: /c}, './d:/d:ro', './e:/d:ro'], "
+        "volumes: [/anonymous, {type: npipe, target: /b}, {type: tmpfs, target: /c}, './d:/d:ro', './e:/d:ro', "
+        "'D:/a:/a'], "
         "tmpfs: ['/tmp:size=1m', /c/]"
     )
     assert result.only["container"]["mounts"] == [{"source": "./d", "target": "/d", "read_only": True}]
     assert result.only["container"]["tmpfs"] == ["/c", "/tmp"]
-    for path in ("volumes[0]", "volumes[1]", "volumes[4]", "tmpfs[0]", "tmpfs[1]"):
+    for path in ("volumes[0]", "volumes[1]", "volumes[4]", "volumes[5]", "tmpfs[0]", "tmpfs[1]"):
         assert result.lost(f"services.web.{path}"), path
     assert result.loaded().services["web"].container.tmpfs == ("/c", "/tmp")
 
@@ -96,6 +97,7 @@ def test_secrets_of_files_are_carried_over_and_others_told() -> None:
         ("gpus: all", 1),
         ("gpus: all, command: serve --tensor-parallel-size=4", 4),
         ("gpus: [{count: 2}, {device_ids: ['0', '3']}]", 4),
+        ("gpus: all, environment: {CUDA_VISIBLE_DEVICES: '0,1'}", 2),
         ("runtime: nvidia", 1),
         ("runtime: nvidia, environment: {NVIDIA_VISIBLE_DEVICES: '0,1'}", 2),
         ("runtime: nvidia, environment: [NVIDIA_VISIBLE_DEVICES=none]", 0),

@@ -229,13 +229,14 @@ def test_a_secret_in_the_file_is_carried_over_with_a_warning_and_one_from_outsid
 
 
 def test_a_secret_in_the_command_is_told() -> None:
+    assert not one("environment: {SMTP_AUTH: 'true', TLS_KEY: /certs/tls.key}").imported.holds_secrets
     result = one("command: 'serve --api-key ${VLLM_API_KEY}'", VLLM_API_KEY="k")
     assert "the value of $VLLM_API_KEY" in result.changed("services.web.command")
     assert result.imported.holds_secrets
 
 
 @pytest.mark.parametrize(
-    "name", ["DB_PASSWORD", "PGPASSWORD", "API_KEY", "apiKey", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"]
+    "name", ["DB_PASSWORD", "PGPASSWORD", "API_KEY", "apiKey", "HF_TOKEN", "REDIS_AUTH", "AWS_SECRET_ACCESS_KEY"]
 )
 def test_names_of_secrets(name: str) -> None:
     assert is_secret_name(name)

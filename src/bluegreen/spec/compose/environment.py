@@ -13,10 +13,24 @@ from bluegreen.spec.compose.project import env_file_entries
 from bluegreen.spec.problems import Location
 from bluegreen.spec.values import ENVIRONMENT_NAME_PATTERN
 
-_SECRET_WORDS = {"PASS", "PASSPHRASE", "PWD", "TOKEN", "KEY", "CREDENTIAL", "CREDENTIALS", "PRIVATE", "DSN"}
+_SECRET_WORDS = {
+    "PASS",
+    "PASSPHRASE",
+    "PWD",
+    "TOKEN",
+    "KEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "PRIVATE",
+    "DSN",
+    "SALT",
+    "AUTH",
+}
 _SECRET_PARTS = ("PASSWORD", "PASSWD", "SECRET", "APIKEY")
 _PLACES = ("FILE", "PATH", "DIR", "NAME", "ID", "ALGORITHM")
 """A last word that tells where a secret is, or how it is made, not what it is."""
+_HARMLESS = re.compile(r"true|false|yes|no|on|off|0|1|/[a-z0-9_./-]*\.[a-z]{2,4}")
+"""Switches, and paths of files."""
 _CREDENTIALS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -86,12 +100,17 @@ def write_environment(draft: Draft, variables: dict[str, Variable]) -> None:
             draft.part.notes.lose(place, "bluegreen chooses the devices, as many as gpus says")
         elif not re.fullmatch(ENVIRONMENT_NAME_PATTERN.strip("^$"), name) or re.search("[\0\ud800-\udfff]", value):
             draft.part.notes.lose(place, f"{name!r} has characters that no variable of a configuration may have")
-        elif (is_secret_name(name) and (value or variable.outside)) or _CREDENTIALS.search(value):
+        elif _is_secret(name, variable):
             _secret(draft, name, variable, env)
         else:
             env[name] = literal(value)
     if env:
         draft.table["env"] = env
+
+
+def _is_secret(name: str, variable: Variable) -> bool:
+    named = is_secret_name(name) and not _HARMLESS.fullmatch(variable.value.lower())
+    return (named and bool(variable.value or variable.outside)) or _CREDENTIALS.search(variable.value) is not None
 
 
 def _secret(draft: Draft, name: str, variable: Variable, env: dict[str, str]) -> None:

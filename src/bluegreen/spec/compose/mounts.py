@@ -56,6 +56,9 @@ Read = tuple[str, str, str, bool]
 
 def _short(draft: Draft, text: str, place: Location) -> Read | None:
     parts = text.split(":")
+    if re.match(r"[A-Za-z]:[/\\][^:]*:/", text):
+        draft.part.notes.lose(place, f"{text!r} is a path of Windows")
+        return None
     if len(parts) > 3 or not all(parts[:2]):
         draft.part.notes.wrong(place, f"{text!r} is no volume such as ./data:/data:ro")
         return None

@@ -118,7 +118,8 @@ def _gpus(draft: Draft, reserved: Part, visible_devices: str | None) -> None:
         return
     known = [count for count in counts if count is not None]
     if len(known) < len(counts):
-        known.append(_from_command(draft) or 1)
+        visible = [device for device in draft.values.get("CUDA_VISIBLE_DEVICES", "").split(",") if device.strip()]
+        known.append(parallel_gpus(draft.table.get("command", ())) or len(visible) or 1)
         text = f"all GPUs: bluegreen gives a counted number, {sum(known)} is written. Write how many one replica needs"
         part.notes.change((*part.at, "gpus"), f"{text}; green needs as many again beside blue")
     if sum(known):
@@ -158,12 +159,8 @@ def _count(part: Part, given: Any, place: tuple[str | int, ...]) -> int | None:
     return count
 
 
-def _from_command(draft: Draft) -> int | None:
-    """What the command says of the number of GPUs of one replica."""
-    return parallel_gpus(draft.table.get("command", ()))
-
-
 def parallel_gpus(words: Sequence[str]) -> int | None:
+    """What a command says of the number of GPUs of one replica."""
     for index, word in enumerate(words):
         option, equals, value = word.partition("=")
         if option in _PARALLEL:
