@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from bluegreen.control.ports import WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Resources
+from bluegreen.runtimes.devices.allocator import DeviceAllocator, devices_to_give
+from bluegreen.runtimes.devices.survey import GpuSurvey
 from bluegreen.runtimes.process.machine import detect_resources
 from bluegreen.runtimes.process.runtime import ProcessRuntime
 from bluegreen.runtimes.several import SeveralRuntimes
@@ -22,35 +24,43 @@ DIRECTORIES = {"process": "runtime", "docker": "docker"}
 def make_runtime(configuration: Configuration) -> WorkloadRuntime:
     """Raises RuntimeFailure when what a service's runtime takes is not installed."""
     needed = dict.fromkeys([configuration.runtime.kind, *(spec.runtime for spec in configuration.services.values())])
-    opened = {kind: MAKERS[kind](configuration) for kind in needed}
+    devices = make_allocator(configuration)
+    opened = {kind: MAKERS[kind](configuration, devices) for kind in needed}
     for kind, directory in DIRECTORIES.items():
         if kind not in opened and (configuration.daemon.state_dir / directory).is_dir():
             # A service was moved to another runtime; its old version may still run, and be what a rollback needs.
             try:
-                opened[kind] = MAKERS[kind](configuration)
+                opened[kind] = MAKERS[kind](configuration, devices)
             except RuntimeFailure as problem:
                 log.warning("what may still run on %s is out of reach: %s", kind, problem.message)
     return SeveralRuntimes(opened)
 
 
-def _capacity(configuration: Configuration) -> Resources:
-    found, given = detect_resources(), configuration.capacity
+def make_allocator(configuration: Configuration) -> DeviceAllocator:
+    """What gives out GPUs: one for the machine, whatever runs the workloads."""
+    survey = GpuSurvey()
+    return DeviceAllocator(devices_to_give(survey.detect(), configuration.capacity.gpus), survey)
+
+
+def _capacity(configuration: Configuration, devices: DeviceAllocator) -> Resources:
+    found, given = detect_resources(gpus=len(devices.devices)), configuration.capacity
     return Resources(
-        gpus=found.gpus if given.gpus is None else given.gpus,
+        gpus=found.gpus,
         cpus=found.cpus if given.cpus is None else given.cpus,
         memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
     )
 
 
-def _processes(configuration: Configuration) -> WorkloadRuntime:
+def _processes(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:
     return ProcessRuntime(
         configuration.daemon.state_dir / DIRECTORIES["process"],
         base_directory=configuration.base_directory,
-        capacity=_capacity(configuration),
+        capacity=_capacity(configuration, devices),
+        devices=devices,
     )
 
 
-def _containers(configuration: Configuration) -> WorkloadRuntime:
+def _containers(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:
     try:
         from bluegreen.runtimes.docker.runtime import DockerRuntime  # An extra, and slow to import.
     except ImportError as error:
@@ -63,8 +73,12 @@ def _containers(configuration: Configuration) -> WorkloadRuntime:
         host=configuration.runtime.host,
         network=configuration.runtime.network,
         base_directory=configuration.base_directory,
-        capacity=_capacity(configuration),
+        capacity=_capacity(configuration, devices),
+        devices=devices,
     )
 
 
-MAKERS: Mapping[str, Callable[[Configuration], WorkloadRuntime]] = {"process": _processes, "docker": _containers}
+MAKERS: Mapping[str, Callable[[Configuration, DeviceAllocator], WorkloadRuntime]] = {
+    "process": _processes,
+    "docker": _containers,
+}

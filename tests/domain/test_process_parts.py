@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluegreen.domain.errors import RuntimeFailure, UsageError
+from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Color, Resources, Workload, WorkloadState
-from bluegreen.runtimes.process.gpus import assign_gpus, gpu_environment
+from bluegreen.runtimes.process.gpus import gpu_environment
 from bluegreen.runtimes.process.listening import parse_listeners, parse_socket_link
 from bluegreen.runtimes.process.logs import fair_shares
 from bluegreen.runtimes.process.machine import base_environment, choose_port_range
@@ -73,29 +73,6 @@ def test_socket_links() -> None:
     assert parse_socket_link("socket:[4711]") == 4711
     assert parse_socket_link("pipe:[4711]") is None
     assert parse_socket_link("/dev/null") is None
-
-
-@given(
-    inventory=st.sets(st.integers(0, 15)),
-    taken=st.sets(st.integers(0, 15)),
-    replicas=st.integers(1, 4),
-    per_replica=st.integers(0, 4),
-)
-def test_no_gpu_is_given_twice(inventory: set[int], taken: set[int], replicas: int, per_replica: int) -> None:
-    free = inventory - taken
-    try:
-        assigned = assign_gpus(
-            sorted(inventory), taken, replicas=replicas, per_replica=per_replica, workload_id="model-1"
-        )
-    except RuntimeFailure as refusal:
-        assert replicas * per_replica > len(free)
-        assert f"wants {replicas * per_replica} GPUs" in refusal.message
-        assert f"{len(free)} of {len(inventory)} are free" in refusal.message
-        return
-    given_out = [device for devices in assigned for device in devices]
-    assert [len(devices) for devices in assigned] == [per_replica] * replicas
-    assert len(set(given_out)) == len(given_out)
-    assert set(given_out) <= free
 
 
 def test_a_replica_sees_its_gpus_and_without_any_nothing_is_set() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bluegreen.domain.usage import GpuUsage, Usage
-from bluegreen.runtimes.process.gpu_readings import RETRY_SECONDS, GpuReadings, NvmlDriver
+from bluegreen.runtimes.devices.patient import RETRY_SECONDS
+from bluegreen.runtimes.process.gpu_readings import GpuReadings, NvmlDriver
 from bluegreen.runtimes.process.identity import ProcessIdentity
 from bluegreen.runtimes.process.process_table import (
     PAGE_BYTES,

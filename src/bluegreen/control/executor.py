@@ -45,6 +45,8 @@ def launch_request(spec: ServiceSpec, workload: Workload) -> LaunchRequest:
         stop_grace_seconds=spec.stop_grace_seconds,
         runtime=spec.runtime,
         container=spec.container,
+        gpu_memory_mb=spec.gpu_memory_mb,
+        gpu_sharing=spec.gpu_sharing,
     )
 
 

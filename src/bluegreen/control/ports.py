@@ -58,6 +58,10 @@ class LaunchRequest:
     runtime: str = "process"
     """What is to run it, where there are several: `process` or `docker`."""
     container: ContainerSettings = ContainerSettings()
+    gpu_memory_mb: int = 0
+    """What must be free on each of a replica's GPUs when it is given them; 0: not asked."""
+    gpu_sharing: bool = False
+    """Whether the other slot of the service may have the same GPUs, if it says so too."""
 
 
 @dataclass(frozen=True, slots=True)

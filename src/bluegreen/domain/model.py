@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bluegreen.domain.errors import UsageError
+from bluegreen.domain.gpus import Gpu
 
 
 class Color(StrEnum):
@@ -211,8 +212,19 @@ class SlotTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """What something that is not bluegreen's may use of the machine. `name` is a phrase: container `trainer`."""
+
+    name: str
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the machine has for workloads, and what of it is spoken for."""
+    """What the machine has for workloads, and what of it is spoken for, by `strangers` too."""
 
     total: Resources
     used: Resources
+    gpus: tuple[Gpu, ...] | None = None
+    """Each device and who has it; None when only their number is known."""
+    strangers: tuple[Reservation, ...] = ()

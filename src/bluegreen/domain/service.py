@@ -132,6 +132,10 @@ class ServiceSpec:
     environment: str = "production"
     replicas: int = 1
     resources: Resources = Resources()
+    gpu_memory_mb: int = 0
+    """What must be free on each GPU of a replica when it starts; 0: not asked."""
+    gpu_sharing: bool = False
+    """Whether the two slots may have the same GPUs."""
     stateful: bool = False
     state_handling: str = ""
     protocol: str = "http1"

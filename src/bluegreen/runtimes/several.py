@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,7 +110,10 @@ class SeveralRuntimes:
         used = Resources()
         for capacity in capacities:
             used = used.plus(capacity.used)
-        return Capacity(capacities[0].total, used)
+        first = capacities[0]
+        if first.gpus is not None:
+            used = replace(used, gpus=first.used.gpus)  # Each of them sees the devices of all.
+        return Capacity(first.total, used, first.gpus, tuple(one for each in capacities for one in each.strangers))
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         """Of the runtimes that can be asked: what is missing was not measured."""

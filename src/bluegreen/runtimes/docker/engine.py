@@ -131,6 +131,14 @@ class Engine:
             found = await docker.containers.list(all="true", filters=_having(labels))
             return {container.id: str(container["State"]) for container in found}
 
+    async def strangers(self, owner: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """All that run and lack one of these labels, each as the engine describes it in full."""
+        with self._answers() as docker:
+            running = await docker.containers.list()
+            others = [one for one in running if not owner.items() <= (one["Labels"] or {}).items()]
+            described = await asyncio.gather(*(self.describe(container.id) for container in others))
+        return [one for one in described if one is not None and one["State"]["Running"]]
+
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         """By id or name; None when there is none."""
         try:

@@ -13,7 +13,9 @@ from bluegreen.control.ports import LaunchRequest, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
 from bluegreen.domain.usage import Usage
+from bluegreen.runtimes.devices.allocator import DeviceAllocator, demand_of
 from bluegreen.runtimes.docker import output
+from bluegreen.runtimes.docker.accounts import Accounts
 from bluegreen.runtimes.docker.container import (
     GpuRequests,
     container_port,
@@ -29,7 +31,7 @@ from bluegreen.runtimes.docker.records import Records, ReplicaRecord, WorkloadRe
 from bluegreen.runtimes.docker.replicas import Replicas, is_idle
 from bluegreen.runtimes.docker.usage import UsageMeter
 from bluegreen.runtimes.docker.view import ContainerView
-from bluegreen.runtimes.process import gpus, machine
+from bluegreen.runtimes.process import machine
 from bluegreen.runtimes.process.records import valid_workload_id
 
 
@@ -39,7 +41,7 @@ class DockerRuntime:
     `host` is the engine's address, `unix:///run/docker.sock`. `directory` is also the owner's name in the labels of
     the containers: two installations may use one engine. Where `workdir` is `base_directory` the image's own is used.
     `network` is one of the engine's, its default when empty. `gpu_requests` makes device requests of GPU indices. The
-    rest is as for processes (`ProcessRuntime`).
+    rest, `devices` too, is as for processes (`ProcessRuntime`).
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class DockerRuntime:
         network: str = "",
         gpu_requests: GpuRequests = nvidia_requests,
         keep_stopped: int = 10,
+        devices: DeviceAllocator | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self._records = Records(self.directory)
-        self._total = capacity or machine.detect_resources()
-        self._gpu_inventory = tuple(range(capacity.gpus)) if capacity else gpus.detect_gpus()
+        total = capacity or machine.detect_resources()
+        self._devices = devices or DeviceAllocator(range(total.gpus))
         self._keep_stopped = keep_stopped
         self._network = network
         self._engine = Engine(host)
@@ -75,13 +78,14 @@ class DockerRuntime:
             network=network,
             gpu_requests=gpu_requests,
         )
+        self._accounts = Accounts(self._engine, self._replicas, self._devices, total)
+        self._devices.ask_too(self._accounts.holdings)
         self._keeper = Keeper(
             self._engine, view, str(self.directory), backoff or Backoff(), sweep=self._idle, revive=self._revive
         )
         self._meter = UsageMeter()
         self._metering = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._admission = asyncio.Lock()
 
     async def aclose(self) -> None:
         """Containers go on; nobody starts them again until the next controller does."""
@@ -170,10 +174,8 @@ class DockerRuntime:
             await self._replicas.bring_up(record, range(record.workload.replicas), containers, lost=True)
 
     async def capacity(self) -> Capacity:
-        used = Resources()
-        for record, _containers in await self._replicas.look_at_all():
-            used = used.plus(record.workload.resources.times(record.workload.replicas))
-        return Capacity(total=self._total, used=used)
+        """With what containers that are not ours may use."""
+        return await self._accounts.capacity()
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         async with self._metering:
@@ -192,8 +194,7 @@ class DockerRuntime:
     # -- starting -------------------------------------------------------------------------------------------------
 
     async def _admit(self, request: LaunchRequest) -> WorkloadRecord:
-        """Assigns GPUs and ports, and writes the intent to disk. One at a time, so that two never get the same
-        device."""
+        """Assigns GPUs and ports, and writes the intent to disk."""
         workload = request.workload
         if not valid_workload_id(workload.id):
             raise RuntimeFailure(
@@ -221,16 +222,7 @@ class DockerRuntime:
         return await self._with_replicas(grown, wanted)
 
     async def _with_replicas(self, record: WorkloadRecord, wanted: int) -> WorkloadRecord:
-        async with self._admission:
-            others = [other for other, _ in await self._replicas.look_at_all()]
-            taken = {device for other in others for replica in other.replicas for device in replica.gpus}
-            assigned = gpus.assign_gpus(
-                self._gpu_inventory,
-                taken,
-                replicas=wanted - len(record.replicas),
-                per_replica=record.workload.resources.gpus,
-                workload_id=record.workload.id,
-            )
+        async with self._devices.assigned(demand_of(record.request, wanted - len(record.replicas))) as assigned:
             for devices in assigned:
                 new = ReplicaRecord(self._replicas.free_port(), devices)
                 record = replace(record, replicas=(*record.replicas, new))

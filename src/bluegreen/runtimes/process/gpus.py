@@ -1,46 +1,12 @@
-"""Which replica gets which GPU. Devices are whole and shared by nobody."""
+"""The GPUs of processes: what their records say of them, and how a replica is shown exactly its own."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from bluegreen.domain.errors import RuntimeFailure
-
-
-def detect_gpus() -> tuple[int, ...]:
-    """Indices of the devices that NVML reports, within our own CUDA_VISIBLE_DEVICES if that is set to indices.
-    () without the driver or without the `gpu` extra."""
-    try:
-        import pynvml  # An extra, and slow to import.
-
-        pynvml.nvmlInit()
-    except Exception:  # Every kind of "there is none": not installed, no driver, no permission.
-        return ()
-    try:
-        indices = tuple(range(pynvml.nvmlDeviceGetCount()))
-    finally:
-        pynvml.nvmlShutdown()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if visible and all(part.strip().isdigit() for part in visible.split(",")):
-        allowed = {int(part) for part in visible.split(",")}
-        return tuple(index for index in indices if index in allowed)
-    return indices
-
-
-def assign_gpus(
-    inventory: Sequence[int], taken: Collection[int], *, replicas: int, per_replica: int, workload_id: str
-) -> tuple[tuple[int, ...], ...]:
-    """Device indices for each replica, none of them in `taken`. Raises RuntimeFailure when too few are free."""
-    free = [index for index in inventory if index not in taken]
-    wanted = replicas * per_replica
-    if wanted > len(free):
-        raise RuntimeFailure(
-            f"{workload_id} wants {wanted} GPUs ({replicas} replicas with {per_replica} each), "
-            f"{len(free)} of {len(inventory)} are free",
-            hint="Stop a workload that holds some, or lower `replicas` or `gpus`.",
-        )
-    return tuple(tuple(free[index * per_replica : (index + 1) * per_replica]) for index in range(replicas))
+from bluegreen.domain.gpu_inventory import Holding
+from bluegreen.domain.gpus import GpuHolder
+from bluegreen.runtimes.process.records import Records, WorkloadRecord
 
 
 def gpu_environment(devices: Sequence[int]) -> dict[str, str]:
@@ -48,3 +14,14 @@ def gpu_environment(devices: Sequence[int]) -> dict[str, str]:
     if not devices:
         return {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))}
+
+
+def holding_of(records: Records, record: WorkloadRecord) -> Holding:
+    """From the moment on at which the record is on disk, whether or not anything was started yet."""
+    workload = record.workload
+    reports = [records.report(workload.id, index) for index in range(workload.replicas)]
+    return Holding(
+        GpuHolder(workload.id, workload.service, record.gpu_sharing),
+        devices=tuple(str(device) for replica in record.gpus for device in replica),
+        roots=frozenset(report.shim.pid for report in reports if report is not None and report.shim.alive()),
+    )

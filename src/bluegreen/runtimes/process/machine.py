@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bluegreen.domain.model import Resources
-from bluegreen.runtimes.process.gpus import detect_gpus
+from bluegreen.runtimes.devices.survey import GpuSurvey
 
 FIRST_PORT, LAST_PORT = 20000, 29999
 INHERITED_VARIABLES = (
@@ -27,10 +27,13 @@ INHERITED_VARIABLES = (
 """What a replica gets of the controller's environment; everything else must be declared."""
 
 
-def detect_resources() -> Resources:
-    """Processors that this process may use, memory of the machine or of our control group, GPUs of the driver."""
+def detect_resources(*, gpus: int | None = None) -> Resources:
+    """Processors that this process may use, memory of the machine or of our control group, GPUs of the driver unless
+    their number is known."""
     return Resources(
-        gpus=len(detect_gpus()), cpus=float(len(os.sched_getaffinity(0))), memory_mb=_memory_bytes() // 2**20
+        gpus=len(GpuSurvey().detect()) if gpus is None else gpus,
+        cpus=float(len(os.sched_getaffinity(0))),
+        memory_mb=_memory_bytes() // 2**20,
     )
 
 

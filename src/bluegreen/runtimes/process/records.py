@@ -41,6 +41,7 @@ class WorkloadRecord:
     launch_token: str
     stop_grace_seconds: float
     gpus: tuple[tuple[int, ...], ...]
+    gpu_sharing: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT} | asdict(self)
@@ -59,6 +60,7 @@ class WorkloadRecord:
             launch_token=data["launch_token"],
             stop_grace_seconds=data["stop_grace_seconds"],
             gpus=tuple(tuple(devices) for devices in data["gpus"]),
+            gpu_sharing=data.get("gpu_sharing", False),
         )
 
 

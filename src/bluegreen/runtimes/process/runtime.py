@@ -15,9 +15,13 @@ from weakref import WeakValueDictionary
 
 from bluegreen.control.ports import LaunchRequest, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
-from bluegreen.domain.model import Capacity, Resources, Workload, WorkloadStatus
+from bluegreen.domain.gpu_inventory import Holding
+from bluegreen.domain.gpus import held_gpus
+from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
 from bluegreen.domain.usage import Usage
-from bluegreen.runtimes.process import gpus, machine
+from bluegreen.runtimes.devices.allocator import DeviceAllocator, demand_of
+from bluegreen.runtimes.process import machine
+from bluegreen.runtimes.process.gpus import gpu_environment, holding_of
 from bluegreen.runtimes.process.launch_plan import ShimSettings, launch_plan, supervision_plan
 from bluegreen.runtimes.process.launcher import (
     LAUNCH_VARIABLE,
@@ -39,7 +43,7 @@ class ProcessRuntime:
     `base_directory` is where relative work directories begin. `capacity` defaults to what the machine has,
     `environment` to the process's own; replicas get only its base variables (`machine.INHERITED_VARIABLES`).
     `ports` are the first and last port for replicas. Of stopped workloads the logs of the last `keep_stopped`
-    of each service are kept.
+    of each service are kept. `devices` gives out the GPUs; it is one for all runtimes of a machine.
     """
 
     def __init__(
@@ -52,17 +56,18 @@ class ProcessRuntime:
         ports: tuple[int, int] | None = None,
         shim: ShimSettings | None = None,
         keep_stopped: int = 10,
+        devices: DeviceAllocator | None = None,
     ) -> None:
         self._records = Records(directory.absolute())
         self._base_directory = base_directory.absolute()
         self._total = capacity or machine.detect_resources()
-        self._gpu_inventory = tuple(range(capacity.gpus)) if capacity else gpus.detect_gpus()
+        self._devices = devices or DeviceAllocator(range(self._total.gpus))
+        self._devices.ask_too(self._holdings)
         self._environment = machine.base_environment(os.environ if environment is None else environment)
         self._ports = ports or machine.choose_port_range(machine.ephemeral_ports())
         self._shim = shim or ShimSettings()
         self._keep_stopped = keep_stopped
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._admission = asyncio.Lock()
         self._meter = UsageMeter(self._records)
         self._metering = asyncio.Lock()
 
@@ -116,7 +121,8 @@ class ProcessRuntime:
         used = Resources()
         for record in self._records.all():
             used = used.plus(record.workload.resources.times(record.workload.replicas))
-        return Capacity(total=self._total, used=used)
+        inventory = await self._devices.inventory()
+        return Capacity(self._total, replace(used, gpus=held_gpus(inventory)), inventory)
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         async with self._metering:
@@ -156,16 +162,22 @@ class ProcessRuntime:
         ]
 
     async def _admit(self, request: LaunchRequest, launches: Sequence[dict[str, Any]]) -> WorkloadRecord:
-        """Assigns GPUs and writes the intent to disk. One at a time, so that two never get the same device."""
+        """Assigns GPUs and writes the intent to disk."""
         workload = request.workload
         if not valid_workload_id(workload.id):
             raise RuntimeFailure(
                 f"{workload.id!r} can't be the id of a workload",
                 hint="Use letters, digits, dots, underscores and dashes, at most 200.",
             )
-        async with self._admission:
-            assigned = self._free_gpus(workload, workload.replicas)
-            record = WorkloadRecord(workload, time.time(), secrets.token_hex(16), request.stop_grace_seconds, assigned)
+        async with self._devices.assigned(demand_of(request, workload.replicas)) as assigned:
+            record = WorkloadRecord(
+                workload,
+                time.time(),
+                secrets.token_hex(16),
+                request.stop_grace_seconds,
+                assigned,
+                request.gpu_sharing,
+            )
             await self._write(record, launches, first=0)
         return record
 
@@ -175,27 +187,19 @@ class ProcessRuntime:
         workload, have = request.workload, record.workload.replicas
         if workload.replicas <= have:
             return record
-        async with self._admission:
-            assigned = self._free_gpus(workload, workload.replicas - have)
+        async with self._devices.assigned(demand_of(request, workload.replicas - have)) as assigned:
             grown = replace(record, workload=workload, gpus=(*record.gpus, *assigned))
             await self._write(grown, self._plan(request)[have:], first=have)
         return grown
 
-    def _free_gpus(self, workload: Workload, replicas: int) -> tuple[tuple[int, ...], ...]:
-        taken = {device for other in self._records.all() for devices in other.gpus for device in devices}
-        return gpus.assign_gpus(
-            self._gpu_inventory,
-            taken,
-            replicas=replicas,
-            per_replica=workload.resources.gpus,
-            workload_id=workload.id,
-        )
+    async def _holdings(self) -> Sequence[Holding]:
+        return [holding_of(self._records, record) for record in self._records.all()]
 
     async def _write(self, record: WorkloadRecord, launches: Sequence[dict[str, Any]], *, first: int) -> None:
         """The launches of the replicas from the `first` on, and then that they exist."""
         workload_id = record.workload.id
         for launch, devices in zip(launches, record.gpus[first:], strict=True):
-            launch["env"] |= gpus.gpu_environment(devices) | {LAUNCH_VARIABLE: record.launch_token}
+            launch["env"] |= gpu_environment(devices) | {LAUNCH_VARIABLE: record.launch_token}
 
         def write() -> None:
             if first == 0:
