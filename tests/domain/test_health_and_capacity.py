@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluegreen.domain.capacity import shortage
+from bluegreen.domain.capacity import requirements, shortage
 from bluegreen.domain.errors import UsageError
+from bluegreen.domain.gpus import Gpu, GpuHolder
 from bluegreen.domain.health import Health, ReplicaHealth, WorkloadHealth
-from bluegreen.domain.model import Capacity, ImageReference, Resources
+from bluegreen.domain.model import Capacity, Color, ImageReference, Reservation, Resources, Workload
+from bluegreen.domain.observation import Observation
+from bluegreen.domain.service import ServiceSpec
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))
@@ -60,7 +65,53 @@ def test_a_workload_is_healthy_only_when_all_replicas_are() -> None:
     ],
 )
 def test_room_for_green(needed: Resources, total: Resources, used: Resources, freed: Resources, fits: bool) -> None:
-    assert (shortage(needed, Capacity(total, used), freed=freed) == []) is fits
+    leaving = Workload("app-green-1", "app", Color.GREEN, "app:v1", "v1", 1, freed)
+    assert (shortage(needed, Capacity(total, used), leaving=leaving) == []) is fits
+
+
+def test_a_requirement_says_who_holds_what_is_missing() -> None:
+    trainer = Reservation("container `trainer`", Resources(cpus=3.0, memory_mb=3000))
+    inventory = (
+        Gpu(0, holders=(GpuHolder("api-blue-3", "api"),)),
+        Gpu(1, holders=(GpuHolder("container `trainer` (not bluegreen's)"),)),
+        Gpu(2, holders=(GpuHolder("api-green-2", "api"),)),
+    )
+    capacity = Capacity(Resources(3, 4.0, 4000), Resources(3, 3.5, 3500), inventory, (trainer,))
+    api = ServiceSpec("api", ("*",), ("serve",), resources=Resources(1, 2.0, 500))
+    retained = Workload("api-green-2", "api", Color.GREEN, "api:v1", "v1", 1, Resources(gpus=1, memory_mb=500))
+
+    def room(spec: ServiceSpec, leaving: Workload | None = None) -> tuple[bool, str]:
+        requirement = requirements(spec, None, Observation(capacity=capacity), leaving)[0]
+        return requirement.met, requirement.detail
+
+    assert room(replace(api, resources=Resources(1))) == (
+        False,
+        "1 GPU needed, 0 of 3 free: GPU 0 is held by api-blue-3, GPU 1 by container `trainer` (not bluegreen's), "
+        "GPU 2 by api-green-2. Free something, lower replicas or resources, or raise [capacity]",
+    )
+    assert room(replace(api, resources=Resources(cpus=2.0)))[1].startswith(
+        "2 CPUs needed, 0.5 of 4 free (3 for container `trainer`)"
+    )
+    assert room(replace(api, resources=Resources(1, 0.5, 700), gpu_memory_mb=100), retained) == (
+        True,
+        "1 x (1 GPUs, 0.5 CPUs, 700 MB) fits; gpu_memory_mb is not checked: the free memory of GPU 2 is not known",
+    )
+
+
+def test_a_gpu_that_may_be_shared_is_room_for_green() -> None:
+    blue = GpuHolder("api-blue-3", "api", sharing=True)
+    capacity = Capacity(Resources(1), Resources(1), (Gpu(0, 8000, 5000, (blue,)),))
+    api = ServiceSpec("api", ("*",), ("serve",), resources=Resources(1), gpu_sharing=True, gpu_memory_mb=4000)
+
+    def room(spec: ServiceSpec) -> tuple[bool, str]:
+        requirement = requirements(spec, None, Observation(capacity=capacity))[0]
+        return requirement.met, requirement.detail
+
+    assert room(api) == (True, "1 x (1 GPUs) fits; GPU 0 shared with api-blue-3")
+    assert room(replace(api, gpu_memory_mb=6000))[1].startswith(
+        "1 GPU needed, 0 of 1 free: GPU 0 has 5000 of 6000 MB free. "
+    )
+    assert not room(replace(api, gpu_sharing=False))[0]
 
 
 @pytest.mark.parametrize(

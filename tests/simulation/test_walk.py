@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bluegreen.control import requests as r
-from bluegreen.control.deploying import abort, promote, rollback
+from bluegreen.control.deploying import abort, deploy, promote, rollback
 from bluegreen.control.looking import history
 from bluegreen.control.planning import plan
 from bluegreen.control.views import DeploymentView
@@ -193,6 +193,46 @@ async def test_no_room_is_refused_before_anything_moves() -> None:
         await world.deploy()
         ended = await world.until(Phase.FAILED)
         assert "6 GPUs needed, 2 of 8 free" in ended.cause
+        assert await world.running() == {"app:v1"}
+
+
+async def test_a_gpu_of_somebody_else_is_no_room_until_it_is_given_back() -> None:
+    async with World(service(resources=Resources(gpus=4))) as world:
+        await world.first_version()
+        world.runtime.gpu_strangers = {6: "container `trainer` (not bluegreen's)"}
+        await world.deploy()
+        ended = await world.until(Phase.FAILED)
+        assert ended.blue is not None
+        assert (
+            f"4 GPUs needed, 3 of 8 free: GPUs 0, 1, 2, 3 are held by {ended.blue.id}, "
+            "GPU 6 by container `trainer` (not bluegreen's)"
+        ) in ended.cause
+        assert await world.running() == {"app:v1"}
+        world.runtime.gpu_strangers = {}
+        await world.deploy()
+        await world.until(Phase.MONITORING)
+
+
+async def test_with_gpu_sharing_green_stands_on_blues_devices_and_nobody_else_does() -> None:
+    sharing = service(resources=Resources(gpus=6), gpu_sharing=True)
+    other = service("other", hosts=("other.example",), resources=Resources(gpus=3), gpu_sharing=True)
+    async with World(sharing, other) as world:
+        await world.first_version()
+        await world.deploy()
+        await world.until(Phase.MONITORING)
+        assert await world.running() == {"app:v1", "app:v2"}
+        assert (await world.runtime.capacity()).used.gpus == 8
+        await world.deploy("other:v1", name="other")
+        ended = await world.until(Phase.FAILED, name="other")
+        assert "3 GPUs needed, 0 of 8 free" in ended.cause
+
+
+async def test_blue_that_did_not_declare_it_shares_nothing() -> None:
+    async with World(service(resources=Resources(gpus=6))) as world:
+        await world.first_version()
+        request = r.DeployRequest("app", "app:v2", requested_by="ada", overrides={"gpu_sharing": "true"})
+        await deploy(world.fleet, request)
+        assert "6 GPUs needed, 2 of 8 free" in (await world.until(Phase.FAILED)).cause
         assert await world.running() == {"app:v1"}
 
 

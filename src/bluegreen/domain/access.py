@@ -46,7 +46,7 @@ OWNER = Caller("owner", may_run_commands=True)
 """Whoever may open the unix socket: the user who started the daemon."""
 
 
-_SIZE = ("replicas", "gpus", "cpus", "memory_mb")
+_SIZE = ("replicas", "gpus", "gpu_memory_mb", "cpus", "memory_mb")
 _COMMANDS = ("command", "workdir")
 
 

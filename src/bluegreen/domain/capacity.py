@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bluegreen.domain.gpus import Gpu, GpuDemand, gpu_remarks, gpu_shortage
 from bluegreen.domain.images import short_digest
 from bluegreen.domain.model import Capacity, Resources, Workload
 from bluegreen.domain.observation import Observation
@@ -21,29 +22,58 @@ class Requirement:
     detail: str
 
 
-def shortage(needed: Resources, capacity: Capacity, *, freed: Resources = Resources()) -> list[str]:
-    """What is missing for `needed` when `freed` is given back first; empty when it fits.
+def gpu_demand(spec: ServiceSpec, workload_id: str, replicas: int) -> GpuDemand:
+    """Of so many more replicas of a workload of this service."""
+    return GpuDemand(
+        workload_id, spec.name, replicas, spec.resources.gpus, memory_mb=spec.gpu_memory_mb, sharing=spec.gpu_sharing
+    )
+
+
+def shortage(
+    needed: Resources,
+    capacity: Capacity,
+    *,
+    gpus: GpuDemand | None = None,
+    leaving: Workload | None = None,
+) -> list[str]:
+    """What is missing for `needed` when `leaving` is stopped first; empty when it fits. `gpus` says who needs the GPUs;
+    where it is not given, or the devices are not known one by one, they are only counted.
 
     A machine that reports 0 CPUs or 0 MB is taken to not know them; 0 GPUs are 0 GPUs.
     """
+    freed = leaving.resources.times(leaving.replicas) if leaving else Resources()
+    total, used = capacity.total, capacity.used
     missing = []
-    for label, want, total, used, back in (
-        ("GPUs", needed.gpus, capacity.total.gpus, capacity.used.gpus, freed.gpus),
-        ("CPUs", needed.cpus, capacity.total.cpus, capacity.used.cpus, freed.cpus),
-        (
-            "MB of memory",
-            needed.memory_mb,
-            capacity.total.memory_mb,
-            capacity.used.memory_mb,
-            freed.memory_mb,
-        ),
-    ):
-        if want == 0 or (total == 0 and label != "GPUs"):
-            continue
-        free = total - used + back
-        if want > free + 1e-9:
-            missing.append(f"{want:g} {label} needed, {max(free, 0):g} of {total:g} free")
-    return missing
+    if gpus is not None and capacity.gpus is not None:
+        missing.append(gpu_shortage(devices_without(capacity.gpus, leaving), gpus))
+    else:
+        missing.append(_missing("GPUs", needed.gpus, total.gpus, total.gpus - used.gpus + freed.gpus))
+    if total.cpus:
+        text = _missing("CPUs", needed.cpus, total.cpus, total.cpus - used.cpus + freed.cpus)
+        missing.append(text + _strangers(capacity, "cpus") if text else "")
+    if total.memory_mb:
+        free = total.memory_mb - used.memory_mb + freed.memory_mb
+        text = _missing("MB of memory", needed.memory_mb, total.memory_mb, free)
+        missing.append(text + _strangers(capacity, "memory_mb") if text else "")
+    return [text for text in missing if text]
+
+
+def devices_without(inventory: Sequence[Gpu], leaving: Workload | None) -> Sequence[Gpu]:
+    """As they are once a workload has been stopped."""
+    return [gpu.without((leaving.id,)) for gpu in inventory] if leaving else inventory
+
+
+def _missing(label: str, want: float, total: float, free: float) -> str:
+    if want == 0 or want <= free + 1e-9:
+        return ""
+    return f"{want:g} {label} needed, {max(free, 0):g} of {total:g} free"
+
+
+def _strangers(capacity: Capacity, what: str) -> str:
+    """` (2 for container `trainer`)`: who else has some."""
+    theirs = ((stranger.name, getattr(stranger.resources, what)) for stranger in capacity.strangers)
+    texts = [f"{amount:g} for {name}" for name, amount in theirs if amount]
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def requirements(
@@ -70,22 +100,25 @@ def _room(spec: ServiceSpec, capacity: Capacity | None, retained: Workload | Non
     name = "room for both versions side by side"
     if capacity is None:
         return Requirement(name, False, "the runtime could not tell what is free; see: bluegreen doctor")
-    freed = retained.resources.times(retained.replicas) if retained else Resources()
-    missing = shortage(spec.resources.times(replicas), capacity, freed=freed)
+    gpus = gpu_demand(spec, "", replicas)
+    missing = shortage(spec.resources.times(replicas), capacity, gpus=gpus, leaving=retained)
     if missing:
         detail = "; ".join(missing) + ". Free something, lower replicas or resources, or raise [capacity]"
         return Requirement(name, False, detail)
     detail = f"{replicas} x ({needed_text(spec.resources)}) fits"
     if len(steps) > 1:
         detail += f" for the first {steps[0]} %"
-    return Requirement(name, True, detail + _later(spec, capacity, freed, steps))
+    if remarks := gpu_remarks(devices_without(capacity.gpus or (), retained), gpus):
+        detail += f"; {remarks}"
+    return Requirement(name, True, detail + _later(spec, capacity, retained, steps))
 
 
-def _later(spec: ServiceSpec, capacity: Capacity, freed: Resources, steps: Sequence[int]) -> str:
+def _later(spec: ServiceSpec, capacity: Capacity, retained: Workload | None, steps: Sequence[int]) -> str:
     """Where a canary will have to wait for room, if nothing is freed until then."""
     for percent in steps[1:]:
         replicas = replicas_at(percent, spec.replicas)
-        if missing := shortage(spec.resources.times(replicas), capacity, freed=freed):
+        gpus = gpu_demand(spec, "", replicas)
+        if missing := shortage(spec.resources.times(replicas), capacity, gpus=gpus, leaving=retained):
             return f"; not yet for the {replicas} of {percent} % ({'; '.join(missing)}): it holds there until there is"
     return ""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bluegreen.domain import events as e
 from bluegreen.domain.actions import Action, ConnectSlot, Plan, StartWorkload, SwitchTraffic
-from bluegreen.domain.capacity import counted, shortage
+from bluegreen.domain.capacity import counted, gpu_demand, shortage
 from bluegreen.domain.deployment import Deployment
 from bluegreen.domain.health import Health
 from bluegreen.domain.judging import judge_green, verdict_of
@@ -127,7 +127,8 @@ def _grow(d: Deployment, green: Workload, spec: ServiceSpec, seen: Observation) 
     start = StartWorkload(replace(green, replicas=wanted))
     if seen.capacity is None:
         return Plan(f"looking for room for {more}", actions=sync)
-    missing = shortage(green.resources.times(wanted - there), seen.capacity)
+    gpus = gpu_demand(spec, green.id, wanted - there)
+    missing = shortage(green.resources.times(wanted - there), seen.capacity, gpus=gpus)
     if not missing and not d.failures.get(StartWorkload.name):
         return Plan(f"starting {more}", actions=(*sync, start))
     why = "; ".join(missing) or d.last_error[StartWorkload.name]

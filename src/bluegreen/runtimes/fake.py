@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bluegreen.control.ports import LaunchRequest, Preparation, Progress, PullProgress
 from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.gpu_inventory import Holding, make_inventory
+from bluegreen.domain.gpus import Gpu, GpuHolder, assign_gpus, held_gpus
 from bluegreen.domain.model import (
     Capacity,
     Endpoint,
@@ -19,6 +21,7 @@ from bluegreen.domain.model import (
     WorkloadStatus,
 )
 from bluegreen.domain.usage import Usage
+from bluegreen.runtimes.devices.allocator import demand_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Behavior:
 class _Running:
     status: WorkloadStatus
     behavior: Behavior
+    gpus: frozenset[int]
+    gpu_sharing: bool
     inspects: int = 0
     failed_stops: int = 0
 
@@ -76,6 +81,8 @@ class FakeRuntime:
         """What workloads use, by id, instead of nothing but some memory."""
         self.requests: dict[str, LaunchRequest] = {}
         """What each workload was started with."""
+        self.gpu_strangers: dict[int, str] = {}
+        """Who else has GPUs, by index."""
         self._total = capacity or Resources(gpus=8, cpus=64.0, memory_mb=2**20)
         self._now = now
         self._running: dict[str, _Running] = {}
@@ -105,17 +112,15 @@ class FakeRuntime:
         if before and workload.replicas <= len(there):
             return before.status
         behavior = self.behaviors.get(workload.image, Behavior())
-        wanted = workload.resources.times(workload.replicas - len(there)).gpus
-        free = self._total.gpus - (await self.capacity()).used.gpus
-        if behavior.start_failure or wanted > free:
-            raise RuntimeFailure(
-                behavior.start_failure or f"{workload.id} wants {wanted} GPUs, {free} of {self._total.gpus} are free"
-            )
+        if behavior.start_failure:
+            raise RuntimeFailure(behavior.start_failure)
+        assigned = assign_gpus(self._inventory(), demand_of(request, workload.replicas - len(there)))
+        gpus = frozenset(index for devices in assigned for index in devices) | (before.gpus if before else frozenset())
         added = (self._new_replica(index, behavior) for index in range(len(there), workload.replicas))
         replicas = (*there, *added)
         created_at = before.status.created_at if before else self._now()
         status = WorkloadStatus(workload, _state_of(replicas), replicas, created_at=created_at)
-        self._running[workload.id] = _Running(status, behavior)
+        self._running[workload.id] = _Running(status, behavior, gpus, request.gpu_sharing)
         self._logs[workload.id] = [
             f"replica-{replica.index} | {line}" for replica in replicas for line in behavior.output
         ]
@@ -182,7 +187,19 @@ class FakeRuntime:
         for running in self._running.values():
             workload = running.status.workload
             used = used.plus(workload.resources.times(workload.replicas))
-        return Capacity(total=self._total, used=used)
+        inventory = self._inventory()
+        return Capacity(self._total, replace(used, gpus=held_gpus(inventory)), inventory)
+
+    def _inventory(self) -> tuple[Gpu, ...]:
+        holdings = [
+            Holding(
+                GpuHolder(workload_id, running.status.workload.service, running.gpu_sharing),
+                tuple(map(str, running.gpus)),
+            )
+            for workload_id, running in self._running.items()
+        ]
+        strangers = [Holding(GpuHolder(name), (str(index),)) for index, name in self.gpu_strangers.items()]
+        return make_inventory(range(self._total.gpus), None, [*holdings, *strangers], {})
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         runs = {

@@ -20,6 +20,8 @@ _AT_NEXT_DEPLOYMENT = (
     "environment",
     "replicas",
     "gpus",
+    "gpu_memory_mb",
+    "gpu_sharing",
     "cpus",
     "memory_mb",
     "stop_grace_seconds",

@@ -184,6 +184,16 @@ class ServiceTable(Table):
     environment: values.NonemptyText = Field(default=_SERVICE.environment, description="Value of the label `env`.")
     replicas: int = Field(default=_SERVICE.replicas, ge=1, le=64, description="Copies that run at the same time.")
     gpus: int = Field(default=_SERVICE.resources.gpus, ge=0, le=1024, description="GPUs of one replica.")
+    gpu_memory_mb: int = Field(
+        default=_SERVICE.gpu_memory_mb,
+        ge=0,
+        le=2**26,
+        description="MiB that must be free on each GPU of a replica when it starts; 0 asks for none.",
+    )
+    gpu_sharing: bool = Field(
+        default=_SERVICE.gpu_sharing,
+        description="The two slots may have the same GPUs, if both were started with it.",
+    )
     cpus: float = Field(
         default=_SERVICE.resources.cpus,
         ge=0,
