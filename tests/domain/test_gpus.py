@@ -19,6 +19,7 @@ from bluegreen.domain.gpus import (
     gpu_remarks,
     gpu_shortage,
     held_gpus,
+    seen_together,
 )
 
 BLUE = GpuHolder("api-blue-3", "api")
@@ -210,6 +211,13 @@ def test_a_process_holds_its_device_with_its_memory_and_nobody_elses_counts_twic
     assert [holder.name for holder in first.holders] == [BLUE.name, stranger.name]
     (ignored,) = make_inventory([0], READINGS, [], {})
     assert ignored.holders == ()
+
+
+def test_what_one_of_several_observers_sees_is_seen() -> None:
+    one = (Gpu(0, 8000, 100, (BLUE,)), Gpu(1))
+    other = (Gpu(0, 8000, 100, (BLUE, TRAINER)), Gpu(1, problem="does not answer the driver"))
+    assert seen_together([one, other]) == other
+    assert seen_together([other, one]) == other
 
 
 def test_a_device_that_does_not_answer_or_is_cut_in_pieces_is_given_to_nobody() -> None:

@@ -109,6 +109,17 @@ def usable_gpus(inventory: Iterable[Gpu], demand: GpuDemand) -> Sequence[Gpu]:
     return sorted(usable, key=lambda gpu: (len(gpu.holders), -(gpu.free_mb or 0) if gpu.holders else 0, gpu.index))
 
 
+def seen_together(inventories: Iterable[Iterable[Gpu]]) -> tuple[Gpu, ...]:
+    """Of the same machine by several observers: a device is held by whomever one of them sees."""
+    merged: dict[int, Gpu] = {}
+    for gpu in (gpu for inventory in inventories for gpu in inventory):
+        before = merged.get(gpu.index, gpu)
+        holders = {holder.name: holder for holder in (*before.holders, *gpu.holders)}
+        problem = before.problem or gpu.problem
+        merged[gpu.index] = replace(before, holders=tuple(holders.values()), problem=problem)
+    return tuple(merged[index] for index in sorted(merged))
+
+
 def held_gpus(inventory: Iterable[Gpu]) -> int:
     """How many are not free, shared ones once."""
     return sum(1 for gpu in inventory if gpu.holders or gpu.problem)

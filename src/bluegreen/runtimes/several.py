@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bluegreen.control.ports import LaunchRequest, Preparation, Progress, WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.domain.gpus import held_gpus, seen_together
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
 from bluegreen.domain.usage import Usage
 
@@ -110,10 +111,12 @@ class SeveralRuntimes:
         used = Resources()
         for capacity in capacities:
             used = used.plus(capacity.used)
-        first = capacities[0]
-        if first.gpus is not None:
-            used = replace(used, gpus=first.used.gpus)  # Each of them sees the devices of all.
-        return Capacity(first.total, used, first.gpus, tuple(one for each in capacities for one in each.strangers))
+        known = [capacity.gpus for capacity in capacities if capacity.gpus is not None]
+        inventory = seen_together(known) if len(known) == len(capacities) else None
+        if inventory is not None:
+            used = replace(used, gpus=held_gpus(inventory))  # Each may have seen the devices of all.
+        strangers = tuple(stranger for capacity in capacities for stranger in capacity.strangers)
+        return Capacity(capacities[0].total, used, inventory, strangers)
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         """Of the runtimes that can be asked: what is missing was not measured."""
