@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.docker_engine import DockerEngine, running_engine
+from tests.support.ssh_server import SshServer, running_ssh_server
 
 # A slow machine is no failed property; times are measured in bench/.
 settings.register_profile("bluegreen", deadline=None)
@@ -19,3 +20,9 @@ def docker_engine() -> Iterator[DockerEngine]:
     """One for all tests on containers, which run one after the other."""
     with running_engine() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def ssh_server() -> Iterator[SshServer]:
+    with running_ssh_server() as server:
+        yield server

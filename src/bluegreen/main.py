@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,18 +29,19 @@ from bluegreen.control.router_keeper import RouterKeeper
 from bluegreen.control.secrets import EnvironmentSecrets
 from bluegreen.control.shutdown import prepare_shutdown
 from bluegreen.control.views import MessageView, ReloadView, RollbackView
-from bluegreen.domain.errors import BluegreenError, RuntimeFailure, UsageError
+from bluegreen.domain.errors import BluegreenError, ConfigurationError, RuntimeFailure, UsageError
 from bluegreen.doors import Doors
 from bluegreen.probes.http import HttpProber
 from bluegreen.probes.prometheus import PrometheusSource
 from bluegreen.routers.haproxy.router import HaproxyRouter
+from bluegreen.runtimes.docker.tls import tls_files
 from bluegreen.spec.configuration import Configuration
 from bluegreen.spec.loading import load
 from bluegreen.spec.paths import audit_log, event_log, metrics_store, run_directory
 from bluegreen.stores.audit import AuditFile
 from bluegreen.stores.samples import SqliteSampleStore
 from bluegreen.stores.sqlite import SqliteEventStore
-from bluegreen.workload_runtimes import make_runtime
+from bluegreen.workload_runtimes import docker_extra, make_runtime
 
 log = logging.getLogger("bluegreen")
 
@@ -47,6 +49,13 @@ log = logging.getLogger("bluegreen")
 def make_router(configuration: Configuration) -> HaproxyRouter:
     state = configuration.daemon.state_dir
     return HaproxyRouter(directory=state / "router", run_directory=run_directory(state), settings=configuration.router)
+
+
+def check_engine_files(configuration: Configuration) -> None:
+    """Raises ConfigurationError when those of TLS towards the engine can't be used."""
+    files = tls_files(configuration.runtime)
+    if files is not None and (problems := list(files.problems())):
+        raise ConfigurationError(str(configuration.path), problems)
 
 
 def prepare_state_directory(configuration: Configuration) -> None:
@@ -187,6 +196,26 @@ def ask_prometheus(configuration: Configuration) -> str:
     return asyncio.run(ask())
 
 
+def ask_engine(configuration: Configuration) -> Sequence[str]:
+    """What the engine says of itself, and what to do when it is not where it is taken to be. Raises ConfigurationError
+    or RuntimeFailure when it can't be asked."""
+    with docker_extra():
+        from bluegreen.runtimes.docker.connecting import connection_of
+        from bluegreen.runtimes.docker.engine import Engine
+        from bluegreen.runtimes.docker.introduction import describe, introduce
+    check_engine_files(configuration)
+
+    async def ask(directory: Path) -> Sequence[str]:
+        engine = Engine(connection_of(configuration.runtime, directory))
+        try:
+            return describe(await introduce(engine), engine.connection.host)
+        finally:
+            await engine.aclose()
+
+    with tempfile.TemporaryDirectory(prefix="bluegreen-") as directory:  # Whoever only asks leaves nothing behind.
+        return asyncio.run(ask(Path(directory)))
+
+
 def direct_rollback(config_path: Path, service: str, requested_by: str) -> RollbackView:
     """The way back without a daemon: moves the traffic in the router, and records it when the log is free."""
 
@@ -216,6 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for chatty in ("httpx", "uvicorn"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        check_engine_files(configuration)
         prepare_state_directory(configuration)
 
         async def serve() -> None:

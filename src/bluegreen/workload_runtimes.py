@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from bluegreen.control.ports import WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
-from bluegreen.domain.model import Resources
 from bluegreen.runtimes.devices.allocator import DeviceAllocator, devices_to_give
 from bluegreen.runtimes.devices.survey import GpuSurvey
 from bluegreen.runtimes.process.machine import detect_resources
@@ -42,40 +43,40 @@ def make_allocator(configuration: Configuration) -> DeviceAllocator:
     return DeviceAllocator(devices_to_give(survey.detect(), configuration.capacity.gpus), survey)
 
 
-def _capacity(configuration: Configuration, devices: DeviceAllocator) -> Resources:
-    found, given = detect_resources(gpus=len(devices.devices)), configuration.capacity
-    return Resources(
-        gpus=found.gpus,
-        cpus=found.cpus if given.cpus is None else given.cpus,
-        memory_mb=found.memory_mb if given.memory_mb is None else given.memory_mb,
-    )
-
-
 def _processes(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:
+    found = detect_resources(gpus=len(devices.devices))
     return ProcessRuntime(
         configuration.daemon.state_dir / DIRECTORIES["process"],
         base_directory=configuration.base_directory,
-        capacity=_capacity(configuration, devices),
+        capacity=replace(configuration.capacity.over(found), gpus=found.gpus),
         devices=devices,
     )
 
 
 def _containers(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:
+    with docker_extra():
+        from bluegreen.runtimes.docker.connecting import connection_of
+        from bluegreen.runtimes.docker.runtime import DockerRuntime
+    return DockerRuntime(
+        configuration.daemon.state_dir / DIRECTORIES["docker"],
+        host=connection_of(configuration.runtime, configuration.daemon.state_dir),
+        network=configuration.runtime.network,
+        base_directory=configuration.base_directory,
+        capacity=configuration.capacity,
+        devices=devices,
+    )
+
+
+@contextlib.contextmanager
+def docker_extra() -> Iterator[None]:
+    """Around imports: it need not be installed, and takes its time. Raises RuntimeFailure when it is not."""
     try:
-        from bluegreen.runtimes.docker.runtime import DockerRuntime  # An extra, and slow to import.
+        yield
     except ImportError as error:
         raise RuntimeFailure(
             f'runtime: "docker" needs a package that is not installed: {error.name}',
             hint="Install it: pip install 'bluegreen[docker]'",
         ) from error
-    return DockerRuntime(
-        configuration.daemon.state_dir / DIRECTORIES["docker"],
-        host=configuration.runtime.host,
-        network=configuration.runtime.network,
-        base_directory=configuration.base_directory,
-        capacity=_capacity(configuration, devices),
-        devices=devices,
-    )
 
 
 MAKERS: Mapping[str, Callable[[Configuration, DeviceAllocator], WorkloadRuntime]] = {

@@ -13,13 +13,15 @@ import pytest
 from bluegreen.control.ports import LaunchRequest, PullProgress, WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.model import Resources, WorkloadState
+from bluegreen.runtimes.docker.connecting import Connection
 from bluegreen.runtimes.docker.keeper import Backoff
 from bluegreen.runtimes.docker.runtime import DockerRuntime
 from bluegreen.runtimes.fake import Behavior, FakeRuntime
 from bluegreen.runtimes.process.launch_plan import ShimSettings
 from bluegreen.runtimes.process.runtime import ProcessRuntime
 from bluegreen.runtimes.several import SeveralRuntimes
-from tests.support.docker_engine import DockerEngine
+from tests.support.docker_engine import DockerEngine, own_address
+from tests.support.ssh_server import SshServer
 from tests.support_runtime import (
     eventually,
     make_request,
@@ -112,7 +114,7 @@ def several_world(directory: Path) -> World:
     return replace(world, runtime=both(), restart_controller=both)
 
 
-def docker_world(directory: Path, engine: DockerEngine) -> World:
+def docker_world(directory: Path, engine: DockerEngine, connect: Callable[[], str | Connection]) -> World:
     built: list[DockerRuntime] = []
     for image in (GOOD, NOISY, MISSING):
         engine.make_server_image(image)
@@ -120,7 +122,7 @@ def docker_world(directory: Path, engine: DockerEngine) -> World:
     def build() -> DockerRuntime:
         runtime = DockerRuntime(
             directory / "state",
-            host=engine.host,
+            host=connect(),
             base_directory=directory,
             capacity=CAPACITY,
             network=engine.network,
@@ -149,10 +151,23 @@ def docker_world(directory: Path, engine: DockerEngine) -> World:
     )
 
 
+def docker_over_tls(directory: Path, engine: DockerEngine) -> World:
+    """As if it were on another machine: everything goes through the network."""
+    tls, address = engine.tls_files(), own_address()
+    return docker_world(directory, engine, lambda: Connection(engine.tls_host, address=address, tls=tls))
+
+
+def docker_through_ssh(directory: Path, engine: DockerEngine, server: SshServer) -> World:
+    host, address = f"{server.host}{engine.socket}", own_address()
+    return docker_world(directory, engine, lambda: Connection(host, address=address, directory=directory))
+
+
 @pytest.fixture(
-    params=["fake", "process", "several", "docker"],
+    params=["fake", "process", "several", "docker", "docker-tls", "docker-ssh"],
 )
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     match request.param:
         case "fake":
             built = fake_world(tmp_path)
@@ -160,8 +175,15 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             built = process_world(tmp_path)
         case "several":
             built = several_world(tmp_path)
+        case "docker":
+            engine: DockerEngine = request.getfixturevalue("docker_engine")
+            built = docker_world(tmp_path, engine, lambda: engine.host)
+        case "docker-tls":
+            built = docker_over_tls(tmp_path, request.getfixturevalue("docker_engine"))
         case _:
-            built = docker_world(tmp_path, request.getfixturevalue("docker_engine"))
+            engine, server = (request.getfixturevalue(name) for name in ("docker_engine", "ssh_server"))
+            monkeypatch.setenv("PATH", f"{server.programs}{os.pathsep}{os.environ['PATH']}")
+            built = docker_through_ssh(tmp_path, engine, server)
     yield built
     for status in await built.runtime.list():
         await built.runtime.stop(status.workload.id)

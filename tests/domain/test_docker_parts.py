@@ -22,8 +22,15 @@ from bluegreen.runtimes.docker.container import (
     record_in_labels,
 )
 from bluegreen.runtimes.docker.inside import reachable_ports
-from bluegreen.runtimes.docker.observation import how_it_ended, nanoseconds, observe, why_it_cannot_run
+from bluegreen.runtimes.docker.observation import (
+    endpoint_of,
+    how_it_ended,
+    nanoseconds,
+    observe,
+    why_it_cannot_run,
+)
 from bluegreen.runtimes.docker.records import Records, ReplicaRecord, WorkloadRecord
+from bluegreen.runtimes.docker.use import numbers_of
 from tests.support_runtime import make_request
 
 OWNER = "/var/lib/bluegreen/docker"
@@ -129,7 +136,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     ids=["running", "made", "ended", "no such command", "port taken"],
 )
 def test_what_the_engine_says_of_a_container_is_its_state(state: Mapping[str, Any], expected: object) -> None:
-    status = observe(record(), {0: container(state)}, lambda pid, port: (pid, port) == (77, 8000), kept=True)
+    status = observe(
+        record(), {0: container(state)}, lambda each, _, port: (each["State"]["Pid"], port) == (77, 8000), kept=True
+    )
     (replica,) = status.replicas
     assert (replica.state, replica.pid, replica.exit_code, replica.error) == expected
     assert replica.listening is (replica.state is WorkloadState.RUNNING)
@@ -200,3 +209,30 @@ def test_last_lines_join_files_and_what_the_engine_has(tmp_path: Path) -> None:
     assert output.last_lines_of_all(tmp_path, live, 2) == ["replica-0 | c", "replica-1 | y"]
     assert output.last_lines_of_all(None, {}, 5) == []
     assert output.last_lines_of_all(tmp_path, live, 0) == []
+
+
+def test_the_engines_numbers_are_read_without_the_cache_that_would_go_first() -> None:
+    cpu = {"cpu_usage": {"total_usage": 2_500_000_000}}
+    for stats, memory in (
+        ({"inactive_file": 30}, 70),
+        ({"total_inactive_file": 40, "inactive_file": 1}, 60),
+        ({"inactive_file": 200}, 100),
+        (None, 100),
+    ):
+        assert numbers_of({"cpu_stats": cpu, "memory_stats": {"usage": 100, "stats": stats}}) == (2.5, memory)
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {}}])
+def test_numbers_that_are_missing_are_none(answer: Mapping[str, Any] | None) -> None:
+    assert numbers_of(answer) is None
+
+
+def test_where_a_container_is_published_is_where_it_is_reached() -> None:
+    elsewhere = {"8000/tcp": [{"HostIp": "10.0.0.5", "HostPort": "20007"}]}
+    assert endpoint_of(record(), container({}, PortBindings=elsewhere)) == Endpoint("10.0.0.5", 20007)
+    own = {"NetworkSettings": {"Networks": {"apps": {"IPAddress": "172.18.0.2"}}}}
+    assert endpoint_of(record(), {**container({}, PortBindings=None), **own}) == Endpoint("172.18.0.2", 8000)
+    gone = {"NetworkSettings": {"Networks": {"apps": {"IPAddress": ""}}}}
+    assert endpoint_of(record(), {**container({}, PortBindings={}), **gone}) is None
+    (replica,) = observe(record(), {}, lambda *_: False, kept=True, address="10.0.0.5").replicas
+    assert replica.endpoint == Endpoint("10.0.0.5", 20001)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bluegreen.domain.capacity import requirements
@@ -11,6 +13,7 @@ from bluegreen.domain.observation import Observation
 from bluegreen.spec.configuration import RuntimeSettings
 from bluegreen.spec.convert import to_table
 from bluegreen.spec.differences import differences
+from bluegreen.spec.engine_host import EngineHost, parse_engine_host
 from tests.domain.spec_documents import CONTAINERS, parsed, toml_document
 
 SERVICE = '[services.api]\nhosts = ["*"]\n'
@@ -44,9 +47,27 @@ def test_containers_may_do_without_a_command() -> None:
         ),
         ('[runtime]\nkind = "podman"\n', 'runtime.kind: must be "process" or "docker", got "podman"'),
         (
-            DOCKER + 'host = "tcp://10.0.0.1:2376"\n',
-            "runtime.host: must be a socket of this machine, such as "
-            '"unix:///run/docker.sock", got "tcp://10.0.0.1:2376"',
+            DOCKER + 'host = "tcp://10.0.0.1:2375"\n',
+            "runtime.host: is without TLS: whoever reaches that port is root on the engine's machine; "
+            "set tls_ca, tls_certificate, tls_key, or use ssh://",
+        ),
+        (
+            DOCKER + 'host = "tcp://10.0.0.1:2376"\ntls_ca = "ca.pem"\ntls_certificate = "own.pem"\n',
+            "runtime.tls_key: is missing: tls_ca is set, and TLS takes tls_ca, tls_certificate, tls_key",
+        ),
+        (DOCKER + 'tls_ca = "ca.pem"\n', "runtime.tls_ca: only goes with a tcp:// host"),
+        (DOCKER + 'host = "ssh://a@b"\ntls_key = "k.pem"\n', "runtime.tls_key: only goes with a tcp:// host"),
+        (
+            '[runtime]\naddress = "10.0.0.5"\n',
+            'runtime.address: only goes with kind = "docker", or with a service that has it as runtime',
+        ),
+        (
+            DOCKER + 'address = "engine.local"\n',
+            'runtime.address: must be an IPv4 address of the engine\'s machine, such as "10.0.0.5", got "engine.local"',
+        ),
+        (
+            DOCKER + 'address = "0.0.0.0"\n',
+            'runtime.address: must be one address, under which this machine reaches the engine\'s, not "0.0.0.0"',
         ),
         (
             DOCKER + 'network = "host"\n',
@@ -164,3 +185,58 @@ def test_what_both_versions_can_write_to_is_state_to_be_declared() -> None:
     assert check.detail == (
         "api: both versions can write to /data; say in services.api.state_handling how two versions share that"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("unix:///run/user/1000/prod.sock", EngineHost("unix", "/run/user/1000/prod.sock")),
+        ("tcp://127.0.0.1:2375", EngineHost("tcp", "", "127.0.0.1", 2375)),
+        ("tcp://[::1]:2376", EngineHost("tcp", "", "::1", 2376)),
+        (
+            "ssh://deploy@engine.example:2222",
+            EngineHost("ssh", "/var/run/docker.sock", "engine.example", 2222, "deploy"),
+        ),
+        ("ssh://production", EngineHost("ssh", "/var/run/docker.sock", "production")),
+        ("ssh://production/run/podman/podman.sock", EngineHost("ssh", "/run/podman/podman.sock", "production")),
+    ],
+)
+def test_engines_are_named_in_three_ways(text: str, host: EngineHost) -> None:
+    assert parse_engine_host(text) == host
+    assert host.is_elsewhere == (host.kind == "ssh")
+
+
+def test_a_port_of_another_machine_is_elsewhere() -> None:
+    assert parse_engine_host("tcp://10.0.0.5:2376").is_elsewhere
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ssh://-oProxyCommand=x@host",
+        "ssh://user@-oProxyCommand=x",
+        "ssh://user:secret@host",
+        "ssh://user@host -v",
+        "ssh://user@host/a:b",
+        "ssh://user@host:0",
+        "ssh://",
+        "tcp://10.0.0.5",
+        "tcp://10.0.0.5:99999",
+        "tcp://[fe80::zz]:1",
+        "tcp://user@10.0.0.5:2376",
+        "unix://run/docker.sock",
+        "https://10.0.0.5:2376",
+        "unix:///run/docker.sock\n",
+    ],
+)
+def test_what_would_reach_ssh_or_the_network_as_something_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must "):
+        parse_engine_host(text)
+
+
+def test_files_are_relative_to_the_configuration() -> None:
+    files = 'tls_ca = "tls/ca.pem"\ntls_certificate = "/own.pem"\ntls_key = "key.pem"\n'
+    configuration = parsed(DOCKER + 'host = "tcp://10.0.0.1:2376"\n' + files)
+    base, runtime = configuration.base_directory, configuration.runtime
+    assert (runtime.tls_ca, runtime.tls_certificate) == (base / "tls/ca.pem", Path("/own.pem"))
+    assert runtime.tls_key == base / "key.pem"

@@ -88,5 +88,6 @@ def test_the_full_example_of_these_tests_has_every_key() -> None:
         return {at.lstrip(".").replace(".inference-model", ".NAME")}
 
     alternatives = {"alerts.webhook_url", "services.NAME.smoke[].body", "metrics.prometheus.bearer_token_env"}
+    alternatives |= {f"runtime.{key}" for key in ("address", "tls_ca", "tls_certificate", "tls_key")}
     found = paths(tomllib.loads(FULL), "") | paths(tomllib.loads(CONTAINERS), "")
     assert found | alternatives == {key.path for key in configuration_keys()}

@@ -11,7 +11,7 @@ import pytest
 from examples.system import System, until
 from examples.traffic import SteadyTraffic
 
-from tests.support.docker_engine import DockerEngine
+from tests.support.docker_engine import DockerEngine, own_address
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -22,7 +22,7 @@ listen = "127.0.0.1:@port@"
 
 [runtime]
 kind = "docker"
-host = "@engine@"
+@host@
 network = "@network@"
 
 [services.inference-model]
@@ -48,14 +48,26 @@ poll_seconds = 0.1
 """
 
 
-@pytest.fixture
-def system(make_system: Callable[..., System], docker_engine: DockerEngine) -> System:
+def elsewhere(engine: DockerEngine) -> str:
+    """[runtime] for the engine as if it were on another machine."""
+    tls = engine.tls_files()
+    files = {"tls_ca": tls.authority, "tls_certificate": tls.certificate, "tls_key": tls.key}
+    return "\n".join(
+        [
+            f'host = "{engine.tls_host}"',
+            f'address = "{own_address()}"',
+            *(f'{key} = "{path}"' for key, path in files.items()),
+        ]
+    )
+
+
+@pytest.fixture(params=["here"])
+def system(request: pytest.FixtureRequest, make_system: Callable[..., System], docker_engine: DockerEngine) -> System:
     """Up, with v1 deployed and alone."""
+    host = elsewhere(docker_engine) if request.param == "elsewhere" else f'host = "{docker_engine.host}"'
     for version in ("v1", "v2"):
         docker_engine.make_server_image(f"registry/inference-model:{version}", 'CMD ["/server", "9000"]', "EXPOSE 9000")
-    made = make_system(
-        CONFIGURATION.replace("@engine@", docker_engine.host).replace("@network@", docker_engine.network)
-    )
+    made = make_system(CONFIGURATION.replace("@host@", host).replace("@network@", docker_engine.network))
     made.up()
     made.wait(made.deploy("v1"), "completed", timeout_seconds=PATIENCE_SECONDS)
     return made
@@ -70,6 +82,7 @@ def traffic(system: System) -> SteadyTraffic:
     return SteadyTraffic("127.0.0.1", system.port, "/", concurrency=4, rate_per_second=100)
 
 
+@pytest.mark.parametrize("system", ["here", "elsewhere"], indirect=True)
 async def test_there_and_back_loses_no_request(system: System, docker_engine: DockerEngine) -> None:
     load = traffic(system)
     await load.start()

@@ -65,7 +65,7 @@ async def test_a_missing_image_is_pulled_told_and_pinned(
     runtime: DockerRuntime, docker_engine: DockerEngine, registry: Registry, docker_directory: Path
 ) -> None:
     log_in(docker_directory, registry)
-    image = registry.offer(docker_engine, "app/model:v1")
+    image = registry.offer(docker_engine, "app/model:v1", ballast_bytes=8_000_000)
     told: list[PullProgress] = []
 
     async def tell(progress: PullProgress) -> None:
@@ -74,9 +74,10 @@ async def test_a_missing_image_is_pulled_told_and_pinned(
     prepared = await runtime.prepare(request(image), tell)
     name = image.removesuffix(":v1")
     assert prepared.digest.startswith(f"{name}@sha256:")
-    assert " pulled in " in prepared.detail
-    assert told[-1].total_bytes > 10_000
+    assert ", pulled 8 MB in " in prepared.detail
+    assert told[-1].total_bytes > 8_000_000
     assert told[-1].received_bytes == told[-1].total_bytes
+    assert "has nothing newer" in (await runtime.prepare(request(image, "always"), nobody)).detail
     again = await runtime.prepare(request(image), tell)
     assert again.digest == prepared.digest
     assert "was here already" in again.detail

@@ -208,8 +208,9 @@ async def test_a_published_port_alone_is_not_listening(build: Build) -> None:
     wanted = request("--delay", "600")
     await runtime.start(wanted)
     status = await status_when(runtime, wanted.workload.id, lambda status: not has_ended(status), "running")
-    _, writer = await asyncio.open_connection(status.endpoints[0].host, status.endpoints[0].port)
-    writer.close()
+    with suppress(ConnectionRefusedError):  # Podman has no such proxy.
+        _, writer = await asyncio.open_connection(status.endpoints[0].host, status.endpoints[0].port)
+        writer.close()
     again = await runtime.inspect(wanted.workload.id)
     assert again is not None
     assert (again.state, again.replicas[0].listening) == (WorkloadState.RUNNING, False)

@@ -1,6 +1,22 @@
 """A real Docker Engine for tests: started on a private socket and data folder, and gone afterwards with all it made.
 
 The images are made here too, from a static program: no registry is asked for anything.
+
+Any engine of this machine with Docker's API can be put to the test in its place, such as Podman's:
+
+    podman system service --time=0 unix:///run/podman-test.sock &
+    BLUEGREEN_DOCKER_HOST=unix:///run/podman-test.sock pytest -n 0 -k docker
+
+All its containers are removed. It is never stopped: tests that do so are skipped, and so are those on TLS.
+
+Podman 4.3.1 (root, CNI, runc, control groups v1) passes all but four:
+- test_a_command_that_does_not_exist_is_said_and_not_retried,
+  test_nothing_is_told_of_what_a_workload_without_a_process_uses:
+  it forgets why a container could not start, so the start as a whole fails, with that reason.
+- test_the_kernel_killing_it_for_its_memory_is_said: OOMKilled stays false, so the log has exit code 137 alone.
+- test_output_of_every_run_is_kept_once_and_in_order: the times in its logs are whole seconds, so lines of the last
+  second of a run that ended come twice.
+Where it may not raise limits it wants CONTAINERS_CONF with default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"].
 """
 
 from __future__ import annotations
@@ -10,6 +26,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -22,8 +39,12 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
+from bluegreen.runtimes.docker.tls import TlsFiles
+from tests.support.certificates import Authority
+
 PROGRAMS = ("dockerd", "gcc")
 START_SECONDS = 60.0
+GIVEN = "BLUEGREEN_DOCKER_HOST"
 SERVER = Path(__file__).with_name("tiny_server.c")
 
 
@@ -31,7 +52,9 @@ def require_docker() -> None:
     if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
         # Each worker would start one, and several keep a small machine busy for longer than tests wait.
         pytest.skip("one engine is for all tests on containers: make test JOBS=0 PYTEST_ARGS='-k docker'")
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing = [
+        name for name in PROGRAMS if shutil.which(name) is None and not (name == "dockerd" and GIVEN in os.environ)
+    ]
     if os.getuid() != 0:
         missing.append("root")
     if missing:
@@ -56,10 +79,15 @@ class DockerEngine:
     network = "bluegreen-tests"
     """Containers are on a bridge of their own, so that an engine of the machine's, with its docker0, is no matter."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, socket: Path | None = None) -> None:
         self.directory = directory
-        self.socket = directory / "docker.sock"
+        self.socket = socket or directory / "docker.sock"
         self.host = f"unix://{self.socket}"
+        self.tls_port = _free_port()
+        self.tls_host = f"tcp://127.0.0.1:{self.tls_port}"
+        """Where it wants a certificate of its `authority`; `client` is one, with its key."""
+        self.authority = Authority(directory)
+        self.client = self.authority.sign("client")
         self.server = _tiny_server_binary(directory)
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(
@@ -69,9 +97,15 @@ class DockerEngine:
     def start(self) -> None:
         """Returns when it answers. No rule of the firewall is touched: a program of the engine's passes connections
         on from published ports."""
+        certificate, key = self.authority.sign("engine", address="127.0.0.1")
         command = [
             "dockerd",
             f"--host={self.host}",
+            f"--host={self.tls_host}",
+            "--tlsverify",
+            f"--tlscacert={self.authority.certificate}",
+            f"--tlscert={certificate}",
+            f"--tlskey={key}",
             f"--data-root={self.directory / 'data'}",
             f"--exec-root={self.directory / 'exec'}",
             f"--pidfile={self.directory / 'pid'}",
@@ -102,6 +136,9 @@ class DockerEngine:
         except httpx.TransportError:
             return False
 
+    def tls_files(self) -> TlsFiles:
+        return TlsFiles(self.authority.certificate, *self.client)
+
     def log(self) -> str:
         return "\n".join((self.directory / "log").read_text(errors="replace").splitlines()[-30:])
 
@@ -128,8 +165,9 @@ class DockerEngine:
         for container in self.containers():
             self.ask("DELETE", f"/containers/{container['Id']}", params={"force": "1", "v": "1"})
 
-    def make_server_image(self, reference: str, *changes: str) -> None:
-        """From scratch: `/server` is tiny_server.c, `changes` are lines of a Dockerfile. Once for each reference."""
+    def make_server_image(self, reference: str, *changes: str, ballast_bytes: int = 0) -> None:
+        """From scratch: `/server` is tiny_server.c, `changes` are lines of a Dockerfile, and ballast is what nothing
+        can make smaller. Once for each reference."""
         if self.ask("GET", f"/images/{reference}/json").status_code == 200:
             return
         repository, _, tag = reference.rpartition(":")
@@ -142,9 +180,14 @@ class DockerEngine:
                 ("tag", tag),
                 *(("changes", change) for change in changes),
             ],
-            content=_tar({"/server": self.server}),
+            content=_tar({"/server": self.server} | ({"/ballast": os.urandom(ballast_bytes)} if ballast_bytes else {})),
         )
         assert answer.status_code == 200 and "error" not in answer.text, answer.text
+        if self.ask("GET", f"/images/{reference}/json").status_code != 200:
+            # Podman 4.3 imports it without a name.
+            made = json.loads(answer.text.splitlines()[-1])["status"]
+            tagged = self.ask("POST", f"/images/{made}/tag", params={"repo": repository, "tag": tag})
+            assert tagged.status_code == 201, tagged.text
 
     def push(self, reference: str, user: str, password: str) -> None:
         name, _, tag = reference.rpartition(":")
@@ -164,10 +207,49 @@ class DockerEngine:
 
     def close(self) -> None:
         if self._process is not None and self._answers():
-            self.remove_containers()
-            self.ask("DELETE", f"/networks/{self.network}")
+            self.remove_everything()
         self.stop()
         self._client.close()
+
+    def remove_everything(self) -> None:
+        self.remove_containers()
+        self.ask("DELETE", f"/networks/{self.network}")
+
+
+class GivenEngine(DockerEngine):
+    """One that runs already and goes on."""
+
+    def start(self) -> None:
+        if not self._answers():
+            pytest.fail(f"{GIVEN}: no engine answers at {self.host}")
+
+    def tls_files(self) -> TlsFiles:
+        pytest.skip(f"the engine of {GIVEN} is asked through its socket alone")
+
+    def stop(self) -> None:
+        pytest.skip(f"the engine of {GIVEN} is not stopped")
+
+    def close(self) -> None:
+        self.remove_everything()
+        self._client.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def own_address() -> str:
+    """Of this machine, and not loopback, as if it were another one. Skips the test where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # Nothing is sent; the kernel chooses the address.
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        address: str = probe.getsockname()[0]
+    return address
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
@@ -192,7 +274,8 @@ def running_engine() -> Iterator[DockerEngine]:
     require_docker()
     directory = Path(tempfile.mkdtemp(prefix="dk-"))
     try:
-        engine = DockerEngine(directory)
+        given = os.environ.get(GIVEN, "")
+        engine = GivenEngine(directory, Path(given.removeprefix("unix://"))) if given else DockerEngine(directory)
         try:
             try:
                 engine.start()

@@ -65,10 +65,10 @@ class Registry:
             self._process.wait()
             self._process = None
 
-    def offer(self, engine: DockerEngine, name: str, *changes: str, kept: bool = False) -> str:
+    def offer(self, engine: DockerEngine, name: str, *changes: str, kept: bool = False, ballast_bytes: int = 0) -> str:
         """Makes an image that this registry has and the engine, unless it is to be `kept`, has not; its reference."""
         reference = f"{self.host}/{name}"
-        engine.make_server_image(reference, *changes)
+        engine.make_server_image(reference, *changes, ballast_bytes=ballast_bytes)
         engine.push(reference, USER, PASSWORD)
         if not kept:
             engine.remove_image(reference)

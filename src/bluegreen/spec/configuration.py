@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bluegreen.domain.model import Endpoint
+from bluegreen.domain.model import Endpoint, Resources
 from bluegreen.domain.service import ServiceSpec
 from bluegreen.spec.alert_settings import AlertSettings as AlertSettings
+from bluegreen.spec.engine_host import parse_engine_host
 from bluegreen.spec.metrics_settings import MetricsSettings
 
 
@@ -38,9 +39,20 @@ class RuntimeSettings:
     kind: str = "process"
     """process or docker."""
     host: str = "unix:///run/docker.sock"
-    """Of the Docker Engine."""
+    """Of the Docker Engine, for `parse_engine_host`."""
     network: str = ""
     """Of the containers; "" is the engine's default."""
+    address: str = ""
+    """IPv4 address of the engine's machine on which ports are published. "": it follows from the host."""
+    tls_ca: Path | None = None
+    """PEM files; all three or none."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether an engine on another machine runs the workloads, or one that is reached as if it were."""
+        return self.kind == "docker" and (bool(self.address) or parse_engine_host(self.host).is_elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,14 @@ class CapacitySettings:
     gpus: int | None = None
     cpus: float | None = None
     memory_mb: int | None = None
+
+    def over(self, found: Resources) -> Resources:
+        """What is stated, and for the rest what was found."""
+        return Resources(
+            gpus=found.gpus if self.gpus is None else self.gpus,
+            cpus=found.cpus if self.cpus is None else self.cpus,
+            memory_mb=found.memory_mb if self.memory_mb is None else self.memory_mb,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +113,8 @@ class Configuration:
     api: ApiSettings = ApiSettings()
     policy: PolicySettings = PolicySettings()
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
+
+    @property
+    def uses_docker(self) -> bool:
+        """Whether anything is to run in containers."""
+        return self.runtime.kind == "docker" or any(spec.runtime == "docker" for spec in self.services.values())

@@ -19,6 +19,7 @@ from bluegreen.spec.alert_contradictions import in_alerts
 from bluegreen.spec.analysis_contradictions import in_analyses, in_prometheus, without_source
 from bluegreen.spec.container_contradictions import in_container, unfit_for_runtime, without_docker
 from bluegreen.spec.problems import Location, Problem
+from bluegreen.spec.runtime_contradictions import in_runtime
 from bluegreen.spec.toml_text import toml_text
 from bluegreen.spec.values import is_loopback, parse_listen
 
@@ -37,6 +38,7 @@ def in_document(document: Raw) -> Iterator[Problem]:
     runtime = _table(document, "runtime")
     services = {name: table for name, table in _table(document, "services").items() if isinstance(table, dict)}
     yield from without_docker(runtime, services)
+    yield from in_runtime(runtime)
     yield from _shared_hosts(services)
     for name, table in services.items():
         yield from in_service(table, ("services", name))

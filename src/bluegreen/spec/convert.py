@@ -28,6 +28,7 @@ from bluegreen.spec.file_model import Document, RouterTable, RuntimeTable, Servi
 from bluegreen.spec.metrics_settings import MetricsSettings, PrometheusSettings
 from bluegreen.spec.paths import absolute
 from bluegreen.spec.policy_model import CanaryTable
+from bluegreen.spec.runtime_contradictions import TLS_KEYS
 from bluegreen.spec.values import is_loopback, parse_listen
 
 LONGEST_DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -41,7 +42,7 @@ def to_configuration(document: Document, path: Path, base_directory: Path) -> Co
         base_directory=base_directory,
         daemon=DaemonSettings(absolute(daemon.state_dir, base_directory), daemon.log_level),
         router=_router(document.router, base_directory),
-        runtime=_runtime(document.runtime),
+        runtime=_runtime(document.runtime, base_directory),
         capacity=CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb),
         alerts=_alerts(document.alerts, base_directory),
         metrics=_metrics(document.metrics, base_directory),
@@ -160,8 +161,9 @@ def _router(table: RouterTable, base_directory: Path) -> RouterSettings:
     )
 
 
-def _runtime(table: RuntimeTable) -> RuntimeSettings:
-    given = {"host": table.host, "network": table.network}
+def _runtime(table: RuntimeTable, base_directory: Path) -> RuntimeSettings:
+    given: dict[str, Any] = {"host": table.host, "network": table.network, "address": table.address}
+    given |= {key: absolute(path, base_directory) for key in TLS_KEYS if (path := getattr(table, key)) is not None}
     return RuntimeSettings(table.kind, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -58,13 +58,27 @@ class RuntimeTable(Table):
 
     kind: Literal["process", "docker"] = Field(
         default="process",
-        description="Processes of this machine, or containers of its Docker Engine; a service may say otherwise.",
+        description="Processes of this machine, or containers of a Docker Engine; a service may say otherwise.",
     )
     host: values.Engine | None = Field(
-        default=None, description="Socket of the Docker Engine. Not set: unix:///run/docker.sock."
+        default=None,
+        description="The Docker Engine: unix:///PATH, tcp://HOST:PORT, ssh://USER@HOST. Not set: unix:///run/docker.sock.",
     )
     network: values.Network | None = Field(
         default=None, description="Network of the containers. Not set: the engine's default."
+    )
+    address: values.PublishedAddress | None = Field(
+        default=None,
+        description="IPv4 address of the engine's machine for published ports. Not set: 127.0.0.1, or the host's.",
+    )
+    tls_ca: values.NonemptyText | None = Field(
+        default=None, description="PEM file with the authority that signed the engine's certificate. For tcp://."
+    )
+    tls_certificate: values.NonemptyText | None = Field(
+        default=None, description="PEM file with our certificate, which the engine asks for. For tcp://."
+    )
+    tls_key: values.NonemptyText | None = Field(
+        default=None, description="PEM file with its key, which nobody else may read. For tcp://."
     )
 
 

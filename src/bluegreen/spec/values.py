@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from bluegreen.domain.errors import UsageError
 from bluegreen.domain.model import Endpoint, ImageReference
+from bluegreen.spec.engine_host import ENGINE_PATTERN, engine_host, published_address
 from bluegreen.spec.placeholders import problem_in
 from bluegreen.spec.toml_text import toml_text
 
@@ -23,7 +24,6 @@ REQUEST_PATTERN = r"^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[!-~]*$"
 PATH_PATTERN = r"^/[!-~]*$"
 ENVIRONMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LABEL_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$"
-ENGINE_PATTERN = r"^unix:///[!-~]+$"
 NETWORK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 _OWN_HEADERS = ("content-length", "transfer-encoding", "connection")
@@ -105,12 +105,6 @@ def _environment_name(value: str) -> str:
 def _label(value: str) -> str:
     if len(value) > 253 or not _matches(LABEL_PATTERN, value):
         raise ValueError("a label has only letters, digits and . _ / - and starts and ends with one of the first")
-    return value
-
-
-def _engine(value: str) -> str:
-    if not _matches(ENGINE_PATTERN, value):
-        raise ValueError(f'must be a socket of this machine, such as "unix:///run/docker.sock", got {toml_text(value)}')
     return value
 
 
@@ -223,7 +217,8 @@ HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Expression = Annotated[str, AfterValidator(_expression)]
 JsonValue = Annotated[Any, AfterValidator(_json)]
 Listen = Annotated[str, AfterValidator(_listen), Field(json_schema_extra={"examples": ["127.0.0.1:8080"]})]
-Engine = Annotated[str, AfterValidator(_engine), _pattern(ENGINE_PATTERN)]
+Engine = Annotated[str, AfterValidator(engine_host), _pattern(ENGINE_PATTERN)]
+PublishedAddress = Annotated[str, AfterValidator(published_address), Field(json_schema_extra={"format": "ipv4"})]
 Network = Annotated[str, AfterValidator(_network), _pattern(NETWORK_PATTERN)]
 WebAddress = Annotated[str, AfterValidator(_web_address), _pattern("^https?://")]
 Environment = Annotated[dict[EnvironmentName, TemplatedText], _named(ENVIRONMENT_NAME_PATTERN)]

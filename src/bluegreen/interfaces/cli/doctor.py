@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bluegreen.control import requests as r
 from bluegreen.control import views as v
-from bluegreen.domain.errors import BluegreenError, DaemonUnreachable
+from bluegreen.domain.errors import BluegreenError, ConfigurationError, DaemonUnreachable
 from bluegreen.interfaces.cli.client import DaemonClient
 from bluegreen.interfaces.cli.location import CONFIG_VARIABLE, command_line
 from bluegreen.interfaces.cli.output import plural
@@ -43,7 +43,7 @@ def examine(config_path: Path) -> list[Finding]:
     if configuration is not None:
         state = configuration.daemon.state_dir
         findings += [_state_directory(state), *metrics_findings(state), *_daemon(configuration, config_path)]
-        findings += _prometheus(configuration)
+        findings += [*_engine(configuration), *_prometheus(configuration)]
     return [*findings, _gpus(configuration)]
 
 
@@ -158,6 +158,20 @@ def _listen_address(configuration: Configuration) -> Finding:
     return Finding("listen address", True, f"{endpoint} is free")
 
 
+def _engine(configuration: Configuration) -> list[Finding]:
+    if not configuration.uses_docker:
+        return []
+    from bluegreen.main import ask_engine
+
+    try:
+        detail, *to_do = ask_engine(configuration)
+    except ConfigurationError as error:
+        return [Finding("docker engine", False, problem) for problem in error.problems]
+    except BluegreenError as error:
+        return [Finding("docker engine", False, error.message, to_do=error.hint)]
+    return [Finding("docker engine", not to_do, detail, to_do=" ".join(to_do))]
+
+
 def _prometheus(configuration: Configuration) -> list[Finding]:
     """Asked from this shell, whose environment need not have the daemon's token."""
     settings = configuration.metrics.prometheus
@@ -175,6 +189,9 @@ def _gpus(configuration: Configuration | None) -> Finding:
     stated = configuration.capacity.gpus if configuration else None
     if stated is not None:
         return Finding("GPUs", True, f"{stated}, as [capacity] gpus says")
+    if configuration is not None and configuration.runtime.is_elsewhere:
+        to_do = "if there are any: [capacity] gpus = NUMBER"
+        return Finding("GPUs", False, "the engine's machine counts none", needed=False, to_do=to_do)
     try:
         import pynvml
     except ImportError:

@@ -14,17 +14,20 @@ from bluegreen.runtimes.devices.allocator import DeviceAllocator
 from bluegreen.runtimes.docker.container import owner_labels
 from bluegreen.runtimes.docker.engine import Engine
 from bluegreen.runtimes.docker.holdings import holding_of, holding_of_stranger, strangers_of
+from bluegreen.runtimes.docker.machines import EngineMachine, OwnMachine
 from bluegreen.runtimes.docker.replicas import Replicas
 
 
 class Accounts:
-    """`total` is what the machine has. Everything raises RuntimeFailure when the engine does not answer."""
+    """Everything raises RuntimeFailure when the engine does not answer."""
 
-    def __init__(self, engine: Engine, replicas: Replicas, devices: DeviceAllocator, total: Resources) -> None:
+    def __init__(
+        self, engine: Engine, replicas: Replicas, devices: DeviceAllocator, machine: EngineMachine | OwnMachine
+    ) -> None:
         self._engine = engine
         self._replicas = replicas
         self._devices = devices
-        self._total = total
+        self._machine = machine
 
     async def capacity(self) -> Capacity:
         strangers = strangers_of(await self._strangers())
@@ -33,7 +36,7 @@ class Accounts:
             reserved.append(record.workload.resources.times(record.workload.replicas))
         used = reduce(Resources.plus, reserved, Resources())
         inventory = await self._devices.inventory()
-        return Capacity(self._total, replace(used, gpus=held_gpus(inventory)), inventory, strangers)
+        return Capacity(await self._machine.total(), replace(used, gpus=held_gpus(inventory)), inventory, strangers)
 
     async def holdings(self) -> Sequence[Holding]:
         """Of GPUs, by our workloads and by others that run."""

@@ -103,8 +103,10 @@ def container_body(
     base_directory: str,
     network: str,
     gpu_requests: GpuRequests,
+    address: str = HOST,
 ) -> dict[str, Any]:
-    """What `POST /containers/create` gets. Raises RuntimeFailure when a placeholder is unknown."""
+    """What `POST /containers/create` gets; a port is published on `address`. Raises RuntimeFailure when a placeholder
+    is unknown."""
     request, replica, settings = record.request, record.replicas[index], record.request.container
     port, network = f"{record.container_port}/tcp", settings.network or network
     body: dict[str, Any] = {
@@ -114,7 +116,7 @@ def container_body(
         "ExposedPorts": {port: {}},
         "StopSignal": "SIGTERM",
         "HostConfig": {
-            "PortBindings": {port: [{"HostIp": HOST, "HostPort": str(replica.port)}]} if settings.publish else {},
+            "PortBindings": {port: [{"HostIp": address, "HostPort": str(replica.port)}]} if settings.publish else {},
             # Who restarts it, when and how often is ours to say; the engine would do it behind our back.
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 
 from bluegreen.domain.errors import RuntimeFailure
+from bluegreen.runtimes.docker.connecting import Connection
 
 ANSWER_TIMEOUT_SECONDS = 30.0
 """For questions and small acts. Stopping takes its grace longer."""
@@ -22,7 +23,8 @@ PULL_SILENCE_SECONDS = 600.0
 """A pull takes as long as it takes, but an engine that says nothing for so long has lost its registry."""
 UNREACHABLE = 900
 """aiodocker's status for "nobody answers"."""
-GONE, CONFLICT = 404, 409
+OK, GONE, CONFLICT = 200, 404, 409
+NAME_TAKEN = "name is already in use"
 
 
 class EngineRefusal(RuntimeFailure):
@@ -46,52 +48,73 @@ class Happening:
 class Engine:
     """Connects when it is first asked, and again after the engine was away."""
 
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self._client: Docker | None = None
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @property
+    def address(self) -> str:
+        """Where ports are published; known once the engine has answered."""
+        return self.connection.address
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether only the network leads to its containers."""
+        return self.connection.is_elsewhere
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
+        await self.connection.aclose()
 
-    def _docker(self) -> Docker:
-        if self._client is None:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
-            self._client = Docker(url=self.host, timeout=timeout)
-        return self._client
-
-    @contextmanager
-    def _answers(self) -> Iterator[Docker]:
+    @asynccontextmanager
+    async def _answers(self) -> AsyncGenerator[Docker, None]:
+        docker = await self.connection.open(aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS))
         try:
-            yield self._docker()
+            yield docker
         except DockerError as problem:
             if problem.status == UNREACHABLE:
-                raise self._unreachable(problem.message) from problem
-            raise EngineRefusal(problem.status, problem.message) from problem
-        except TimeoutError as problem:
-            raise self._unreachable("it did not answer in time") from problem
-        except (aiohttp.ClientError, OSError) as problem:
-            raise self._unreachable(str(problem) or type(problem).__name__) from problem
+                raise self.connection.unreachable(problem) from problem
+            raise EngineRefusal(problem.status, problem.message, hint=_hint(problem.message)) from problem
+        except (TimeoutError, aiohttp.ClientError, OSError) as problem:
+            raise self.connection.unreachable(problem) from problem
 
-    def _unreachable(self, why: str) -> RuntimeFailure:
-        return RuntimeFailure(
-            f"the Docker Engine at {self.host} does not answer: {why}",
-            hint="Start it, or name another one in [runtime] host. Containers that run are not touched.",
-        )
+    # -- the engine itself ----------------------------------------------------------------------------------------
+
+    async def introduction(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What it says of itself and its machine: `GET /version` and `GET /info`."""
+        async with self._answers() as docker:
+            return await docker.version(), await docker.system.info()
+
+    async def running(self, most: int) -> Sequence[Mapping[str, Any]]:
+        """Some of the containers that run, anybody's."""
+        async with self._answers() as docker:
+            found = await docker.containers.list(limit=most, filters=json.dumps({"status": ["running"]}))
+            described = await asyncio.gather(*(self.describe(container.id) for container in found[:most]))
+        return [one for one in described if one is not None]
+
+    async def use(self, container: str) -> Mapping[str, Any] | None:
+        """`GET /containers/ID/stats` of this moment; None when it is gone."""
+        question = {"stream": "false", "one-shot": "true"}
+        async with self._answers() as docker:
+            address = f"{docker.docker_host}/{docker.api_version}/containers/{container}/stats"
+            async with docker.session.get(address, params=question) as answer:
+                if answer.status == GONE:
+                    return None
+                if answer.status != OK:
+                    raise EngineRefusal(answer.status, await answer.text())
+                found: Mapping[str, Any] = await answer.json(content_type=None)  # Podman 4.3 does not name it.
+                return found
 
     # -- images ---------------------------------------------------------------------------------------------------
 
     async def inspect_image(self, reference: str) -> Mapping[str, Any]:
         """By name, name and digest, or id. Raises EngineRefusal, with GONE when there is none."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             return await docker.images.inspect(reference)
 
     async def pull(self, reference: str, login: Mapping[str, str] | None) -> AsyncGenerator[Mapping[str, Any], None]:
         """What the engine says while it pulls. It goes on as long as it is listened to. Raises EngineRefusal."""
         # The engine tells a login only to a registry that is named; its own has nameless images in `library`.
         named = f"library/{reference}" if login and "/" not in reference else reference
-        with self._answers() as docker:
+        async with self._answers() as docker:
             messages = docker.images.pull(named, auth=dict(login) if login else None, stream=True)
             async with aclosing(cast("AsyncGenerator[Mapping[str, Any], None]", messages)):
                 while True:
@@ -105,35 +128,36 @@ class Engine:
 
     async def default_registry(self) -> str:
         """Of images that name none."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             return str((await docker.system.info()).get("IndexServerAddress", ""))
 
     # -- networks -------------------------------------------------------------------------------------------------
 
     async def has_network(self, name: str) -> bool:
-        with self._unless_gone(), self._answers() as docker:
-            await docker.networks.get(name)
-            return True
+        with self._unless_gone():
+            async with self._answers() as docker:
+                await docker.networks.get(name)
+                return True
         return False
 
     # -- containers -----------------------------------------------------------------------------------------------
 
     async def containers(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """All with these labels, running or not, as the engine describes each of them in full."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             found = await docker.containers.list(all="true", filters=_having(labels))
             described = await asyncio.gather(*(self.describe(container.id) for container in found))
         return [one for one in described if one is not None]
 
     async def states(self, labels: Mapping[str, str]) -> Mapping[str, str]:
         """Id → state, such as `running`, of all with these labels. One question, however many there are."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             found = await docker.containers.list(all="true", filters=_having(labels))
             return {container.id: str(container["State"]) for container in found}
 
     async def strangers(self, owner: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """All that run and lack one of these labels, each as the engine describes it in full."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             running = await docker.containers.list()
             others = [one for one in running if not owner.items() <= (one["Labels"] or {}).items()]
             described = await asyncio.gather(*(self.describe(container.id) for container in others))
@@ -142,7 +166,7 @@ class Engine:
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         """By id or name; None when there is none."""
         try:
-            with self._answers() as docker:
+            async with self._answers() as docker:
                 return await self._handle(docker, container).show()
         except EngineRefusal as problem:
             if problem.status == GONE:
@@ -151,34 +175,42 @@ class Engine:
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Its id. Raises EngineRefusal, with CONFLICT when the name is taken."""
-        with self._answers() as docker:
-            return (await docker.containers.create(dict(body), name=name)).id
+        try:
+            async with self._answers() as docker:
+                return (await docker.containers.create(dict(body), name=name)).id
+        except EngineRefusal as problem:
+            if NAME_TAKEN not in problem.reason:
+                raise
+            raise EngineRefusal(CONFLICT, problem.reason) from problem  # Podman 4.3 calls it an error of its own.
 
     async def start(self, container: str) -> None:
         """No error when it runs already."""
-        with self._answers() as docker:
+        async with self._answers() as docker:
             await self._handle(docker, container).start()
 
     async def stop(self, container: str, grace_seconds: int) -> None:
         """SIGTERM, grace, SIGKILL; returns when it has ended. No error when it is gone."""
         limit = aiohttp.ClientTimeout(total=grace_seconds + ANSWER_TIMEOUT_SECONDS)
-        with self._unless_gone(), self._answers() as docker:
-            await self._handle(docker, container).stop(t=grace_seconds, timeout=limit)
+        with self._unless_gone():
+            async with self._answers() as docker:
+                await self._handle(docker, container).stop(t=grace_seconds, timeout=limit)
 
     async def remove(self, container: str) -> None:
         """Kills what is left of it. No error when it is gone or going."""
         limit = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
-        with self._unless_gone(GONE, CONFLICT), self._answers() as docker:
-            await self._handle(docker, container).delete(force=True, v=True, timeout=limit)
+        with self._unless_gone(GONE, CONFLICT):
+            async with self._answers() as docker:
+                await self._handle(docker, container).delete(force=True, v=True, timeout=limit)
 
     async def output(self, container: str, *, since: str, lines: int) -> str:
         """The last lines from `since` (seconds with nanoseconds) on, each behind its time. "" when it is gone."""
         limit = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
-        with self._unless_gone(), self._answers() as docker:
-            pieces = await self._handle(docker, container).log(
-                stdout=True, stderr=True, timestamps=True, since=since, tail=str(lines), timeout=limit
-            )
-            return "".join(pieces)
+        with self._unless_gone():
+            async with self._answers() as docker:
+                pieces = await self._handle(docker, container).log(
+                    stdout=True, stderr=True, timestamps=True, since=since, tail=str(lines), timeout=limit
+                )
+                return "".join(pieces)
         return ""
 
     async def happenings(self, labels: Mapping[str, str]) -> AsyncGenerator[Happening | None, None]:
@@ -186,10 +218,14 @@ class Engine:
         never missed. Raises RuntimeFailure when the engine goes away."""
         wanted = {
             "type": ["container"],
-            "event": ["create", "start", "die", "destroy", "health_status", "pause", "unpause"],
+            # Podman's filter wants its own names for two of them.
+            "event": [
+                *("create", "start", "die", "destroy", "health_status", "pause", "unpause"),
+                *("died", "remove"),
+            ],
             "label": [f"{name}={value}" for name, value in labels.items()],
         }
-        with self._answers() as docker:
+        async with self._answers() as docker:
             began = int(time.time()) - 1  # The engine tells again what happened since, until it hears us.
             subscriber = docker.events.channel.subscribe()
             listening = asyncio.create_task(docker.events.run(filters=json.dumps(wanted), since=str(began)))
@@ -202,7 +238,7 @@ class Engine:
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
-        raise self._unreachable("its events have ended")
+        raise self.connection.unreachable(EOFError("its events have ended"))
 
     @staticmethod
     def _handle(docker: Docker, container: str) -> DockerContainer:
@@ -219,3 +255,9 @@ class Engine:
 
 def _having(labels: Mapping[str, str]) -> str:
     return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+
+
+def _hint(reason: str) -> str:
+    if "HTTP request to an HTTPS server" in reason:
+        return "It wants TLS: set tls_ca, tls_certificate and tls_key in [runtime]."
+    return ""

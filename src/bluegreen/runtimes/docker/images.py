@@ -36,12 +36,17 @@ class Images:
                 hint=f"Load or build it there, or let it be pulled; see: docker images {reference}",
             )
         began = time.monotonic()
-        size = await self._pull(reference, progress)
+        pulled = await self._pull(reference, progress)
         image = await self.find(reference)
         if image is None:
             raise RuntimeFailure(f"image {reference} was pulled and is gone again")
         seconds = time.monotonic() - began
-        what = f"{size_text(size)} pulled" if size else "asked the registry, nothing new"
+        size = pulled.progress.total_bytes
+        what = (
+            "the registry has nothing newer, asked"
+            if pulled.nothing_new
+            else f"pulled{f' {size_text(size)}' if size else ''}"
+        )
         digest = digest_of(image, reference)
         return Preparation(digest, f"{short_digest(digest)}, {what} in {seconds:.1f} s")
 
@@ -72,8 +77,7 @@ class Images:
                 return None
             raise
 
-    async def _pull(self, reference: str, progress: Progress) -> int:
-        """How many bytes came."""
+    async def _pull(self, reference: str, progress: Progress) -> Layers:
         registry = registry_of(reference)
         login = await login_for(registry or await self._engine.default_registry(), configuration_file(os.environ))
         layers = Layers()
@@ -93,7 +97,7 @@ class Images:
                 f"image {reference} is not to be had ({who}): {problem.reason}",
                 hint=f"Check its name, its registry and the daemon's login there; try: docker pull {reference}",
             ) from problem
-        return layers.progress.total_bytes
+        return layers
 
 
 async def _nobody(_: PullProgress) -> None:

@@ -16,7 +16,8 @@ from bluegreen.runtimes.docker.view import ContainerView
 log = logging.getLogger(__name__)
 
 ENGINE_AWAY_SECONDS = 1.0
-ENDS = frozenset({"die", "destroy"})
+ENDS = frozenset({"die", "destroy", "died", "remove"})
+"""The last two are Podman's words."""
 
 
 @dataclass(frozen=True, slots=True)

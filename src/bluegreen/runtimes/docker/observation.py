@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from bluegreen.domain.model import Endpoint, ReplicaStatus, WorkloadState, WorkloadStatus
 from bluegreen.runtimes.docker.container import HOST, REPLICA
+from bluegreen.runtimes.docker.listening import Listens
 from bluegreen.runtimes.docker.records import WorkloadRecord
 from bluegreen.runtimes.process.observation import combined_state
 
@@ -24,12 +25,12 @@ def by_replica(containers: Iterable[Mapping[str, Any]]) -> Containers:
 
 
 def observe(
-    record: WorkloadRecord, containers: Containers, listens: Callable[[int, int], bool], *, kept: bool
+    record: WorkloadRecord, containers: Containers, listens: Listens, *, kept: bool, address: str = HOST
 ) -> WorkloadStatus:
-    """`listens` says whether something listens inside the network of a process, on a port; `kept` whether somebody
-    starts replicas again that end."""
+    """`listens` says whether a container listens on a port; `kept` whether somebody starts replicas again that end.
+    `address` is where those that are to be made will be reached."""
     replicas = tuple(
-        _observe_replica(record, index, containers.get(index), listens, kept)
+        _observe_replica(record, index, containers.get(index), listens, kept, address)
         for index in range(record.workload.replicas)
     )
     return WorkloadStatus(
@@ -44,16 +45,17 @@ def _observe_replica(
     record: WorkloadRecord,
     index: int,
     container: Mapping[str, Any] | None,
-    listens: Callable[[int, int], bool],
+    listens: Listens,
     kept: bool,
+    address: str,
 ) -> ReplicaStatus:
     """One that ended is started again by the keeper; without one it is failed without an `error`: it can be healed."""
     replica = record.replicas[index]
     if container is None:
-        known = Endpoint(HOST, replica.port) if record.request.container.publish else None
+        known = Endpoint(address, replica.port) if record.request.container.publish else None
         state = WorkloadState.SCHEDULED if kept else WorkloadState.FAILED
         return ReplicaStatus(index, state, known, restarts=replica.restarts, exit_code=replica.exit_code)
-    seen, endpoint = container["State"], _endpoint(record, container)
+    seen, endpoint = container["State"], endpoint_of(record, container)
     if error := why_it_cannot_run(container):
         return ReplicaStatus(index, WorkloadState.FAILED, endpoint, restarts=replica.restarts, error=error)
     if not seen["Running"]:
@@ -71,27 +73,21 @@ def _observe_replica(
         WorkloadState.RUNNING,
         endpoint,
         pid=seen["Pid"],
-        listening=endpoint is not None and listens(seen["Pid"], record.container_port),
+        listening=endpoint is not None and listens(container, endpoint, record.container_port),
         health=(seen.get("Health") or {}).get("Status", "").replace("none", ""),
         restarts=replica.restarts,
         exit_code=replica.exit_code,
     )
 
 
-def _endpoint(record: WorkloadRecord, container: Mapping[str, Any]) -> Endpoint | None:
-    """Where it is reached. Without a published port by its own address, which it has only while it runs."""
-    if port := published_port(container):
-        return Endpoint(HOST, port)
+def endpoint_of(record: WorkloadRecord, container: Mapping[str, Any]) -> Endpoint | None:
+    """Where it is reached: on the port that it was made with, else by its own address, which it has while it runs."""
+    for given in (container["HostConfig"]["PortBindings"] or {}).values():
+        for binding in given or ():
+            return Endpoint(binding["HostIp"] or HOST, int(binding["HostPort"]))
     networks = (container["NetworkSettings"]["Networks"] or {}).values()
     address = next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), "")
     return Endpoint(address, record.container_port) if address else None
-
-
-def published_port(container: Mapping[str, Any]) -> int | None:
-    """The loopback port that it was made with."""
-    bindings = (container["HostConfig"]["PortBindings"] or {}).values()
-    ports = [binding["HostPort"] for given in bindings for binding in given or ()]
-    return int(ports[0]) if ports else None
 
 
 def why_it_cannot_run(container: Mapping[str, Any]) -> str:
@@ -101,6 +97,8 @@ def why_it_cannot_run(container: Mapping[str, Any]) -> str:
         return ""
     if match := _NO_SUCH_PROGRAM.search(state["Error"]):
         return f"command not found: {match['program']!r}"
+    if "cannot assign requested address" in state["Error"]:
+        return "its port can't be published: [runtime] address is no address of the engine's machine"
     return str(state["Error"])
 
 

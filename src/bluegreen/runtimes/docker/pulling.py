@@ -16,9 +16,12 @@ class Layers:
     def __init__(self) -> None:
         self._received: dict[str, int] = {}
         self._total: dict[str, int] = {}
+        self.nothing_new = False
+        """Whether the registry has what the engine has already."""
 
     def add(self, message: Mapping[str, Any]) -> None:
         layer, status = message.get("id"), message.get("status")
+        self.nothing_new = self.nothing_new or str(status).startswith("Status: Image is up to date")
         if not isinstance(layer, str):
             return
         detail = message.get("progressDetail") or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -97,14 +97,19 @@ class Replicas:
             by_workload.setdefault(container["Config"]["Labels"][WORKLOAD], []).append(container)
         return {workload_id: by_replica(containers) for workload_id, containers in by_workload.items()}
 
-    def free_port(self) -> int:
-        """Of the range, and not taken right now. Two may still choose the same: the engine refuses the second."""
+    def free_port(self, refused: Collection[int] = ()) -> int:
+        """Of the range, and not taken right now, as far as that can be seen from here: the engine refuses a port that
+        somebody has."""
         first, last = self._ports
         taken = {replica.port for record in self.records.all() for replica in record.replicas}
         offset, count = random.randrange(last - first + 1), last - first + 1  # noqa: S311 - no secret
         for step in range(count):
             port = first + (offset + step) % count
-            if port not in taken and can_bind("127.0.0.1", port) and can_bind("", port):
+            if (
+                port not in taken
+                and port not in refused
+                and (self.engine.is_elsewhere or (can_bind("127.0.0.1", port) and can_bind("", port)))
+            ):
                 return port
         raise RuntimeFailure(f"no free port between {first} and {last}")
 
@@ -141,6 +146,7 @@ class Replicas:
     ) -> None:
         """Under another port when a stranger has taken it; then `ports` has the new one."""
         container_id = container["Id"] if container else await self._create(record, index)
+        refused: set[int] = set()
         for attempt in range(PORT_ATTEMPTS):
             try:
                 await self.engine.start(container_id)
@@ -157,7 +163,8 @@ class Replicas:
                 self._view.changed(container_id)
             await self.copy_output(record, index, container_id)
             await self.remove(container_id)
-            ports[index] = self.free_port()
+            refused.add(record.replicas[index].port)
+            ports[index] = self.free_port(refused)
             record = record.with_replica(index, replace(record.replicas[index], port=ports[index]))
             container_id = await self._create(record, index)
 
@@ -171,6 +178,7 @@ class Replicas:
             base_directory=self._base_directory,
             network=self._network,
             gpu_requests=self._gpu_requests,
+            address=self.engine.address,
         )
         deadline, image_is_back = asyncio.get_running_loop().time() + NAME_PATIENCE_SECONDS, False
         while True:

@@ -1,4 +1,4 @@
-"""The runtime for workloads that are containers of a Docker Engine on this machine."""
+"""The runtime for workloads that are containers of a Docker Engine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bluegreen.domain.usage import Usage
 from bluegreen.runtimes.devices.allocator import DeviceAllocator, demand_of
 from bluegreen.runtimes.docker import output
 from bluegreen.runtimes.docker.accounts import Accounts
+from bluegreen.runtimes.docker.connecting import Connection
 from bluegreen.runtimes.docker.container import (
     GpuRequests,
     container_port,
@@ -24,33 +25,35 @@ from bluegreen.runtimes.docker.container import (
 )
 from bluegreen.runtimes.docker.engine import Engine
 from bluegreen.runtimes.docker.images import Images
-from bluegreen.runtimes.docker.inside import listens_inside
 from bluegreen.runtimes.docker.keeper import Backoff, Keeper
-from bluegreen.runtimes.docker.observation import Containers, observe, run_seconds
+from bluegreen.runtimes.docker.listening import FromHere, Inside, Listening
+from bluegreen.runtimes.docker.machines import NOTHING_STATED, EngineMachine, OwnMachine
+from bluegreen.runtimes.docker.observation import Containers, endpoint_of, observe, run_seconds
 from bluegreen.runtimes.docker.records import Records, ReplicaRecord, WorkloadRecord
 from bluegreen.runtimes.docker.replicas import Replicas, is_idle
-from bluegreen.runtimes.docker.usage import UsageMeter
 from bluegreen.runtimes.docker.view import ContainerView
 from bluegreen.runtimes.process import machine
 from bluegreen.runtimes.process.records import valid_workload_id
+from bluegreen.spec.configuration import CapacitySettings
 
 
 class DockerRuntime:
-    """Each replica is a container with a published loopback port. Containers outlive this object and its process.
+    """Each replica is a container with a published port. Containers outlive this object and its process.
 
-    `host` is the engine's address, `unix:///run/docker.sock`. `directory` is also the owner's name in the labels of
+    `host` is the engine's, `unix:///run/docker.sock`, or the way to one. `directory` is also the owner in the labels of
     the containers: two installations may use one engine. Where `workdir` is `base_directory` the image's own is used.
-    `network` is one of the engine's, its default when empty. `gpu_requests` makes device requests of GPU indices. The
-    rest, `devices` too, is as for processes (`ProcessRuntime`).
+    `network` is one of the engine's, its default when empty. `gpu_requests` makes device requests of GPU indices.
+    `capacity` is what workloads may use, as far as that is said; the rest is asked of the engine's machine. The rest,
+    `devices` too, is as for processes (`ProcessRuntime`).
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        host: str,
+        host: str | Connection,
         base_directory: Path,
-        capacity: Resources | None = None,
+        capacity: CapacitySettings | Resources = NOTHING_STATED,
         ports: tuple[int, int] | None = None,
         backoff: Backoff | None = None,
         network: str = "",
@@ -60,11 +63,18 @@ class DockerRuntime:
     ) -> None:
         self.directory = directory.absolute()
         self._records = Records(self.directory)
-        total = capacity or machine.detect_resources()
-        self._devices = devices or DeviceAllocator(range(total.gpus))
         self._keep_stopped = keep_stopped
         self._network = network
-        self._engine = Engine(host)
+        self._engine = Engine(host if isinstance(host, Connection) else Connection(host))
+        elsewhere = self._engine.is_elsewhere
+        stated = CapacitySettings(capacity.gpus, capacity.cpus, capacity.memory_mb)
+        # Of the GPUs of another machine nobody here knows more than their number.
+        here = devices if devices is not None and not elsewhere else DeviceAllocator(range(stated.gpus or 0))
+        self._devices = here
+        self._machine: EngineMachine | OwnMachine = (
+            EngineMachine(self._engine, stated) if elsewhere else OwnMachine(stated, len(here.devices))
+        )
+        self._listening: Listening = FromHere() if elsewhere else Inside()
         self._images = Images(self._engine)
         view = ContainerView(self._engine, str(self.directory))
         self._replicas = Replicas(
@@ -78,24 +88,25 @@ class DockerRuntime:
             network=network,
             gpu_requests=gpu_requests,
         )
-        self._accounts = Accounts(self._engine, self._replicas, self._devices, total)
+        self._accounts = Accounts(self._engine, self._replicas, self._devices, self._machine)
         self._devices.ask_too(self._accounts.holdings)
         self._keeper = Keeper(
             self._engine, view, str(self.directory), backoff or Backoff(), sweep=self._idle, revive=self._revive
         )
-        self._meter = UsageMeter()
         self._metering = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
         """Containers go on; nobody starts them again until the next controller does."""
         await self._keeper.stop()
+        await self._listening.aclose()
         await self._engine.aclose()
 
     async def prepare(self, request: LaunchRequest, progress: Progress) -> Preparation:
         """The image is there, pinned, and everything is there that the containers are to be given."""
         settings = request.container
-        if missing := missing_files(settings):
+        missing = [] if self._engine.is_elsewhere else missing_files(settings)
+        if missing:
             raise RuntimeFailure(missing[0], hint="; ".join(missing[1:]) or "Create it, or correct its path.")
         network = settings.network or self._network
         if network and not await self._engine.has_network(network):
@@ -125,14 +136,14 @@ class DockerRuntime:
                     f"{workload.id} could not be started, nothing of it is left running: {problem.message}",
                     hint=problem.hint,
                 ) from problem
-            return self._observe(*await self._replicas.look_again(record))
+            return await self._observe(*await self._replicas.look_again(record))
 
     async def inspect(self, workload_id: str) -> WorkloadStatus | None:
         record, containers = await self._replicas.look(workload_id)
-        return self._observe(record, containers) if record else None
+        return await self._observe(record, containers) if record else None
 
     async def list(self) -> Sequence[WorkloadStatus]:
-        return [self._observe(record, containers) for record, containers in await self._replicas.look_at_all()]
+        return await asyncio.gather(*(self._observe(*each) for each in await self._replicas.look_at_all()))
 
     async def stop(self, workload_id: str) -> None:
         async with self._lock_of(workload_id):
@@ -181,15 +192,21 @@ class DockerRuntime:
         async with self._metering:
             found = await self._replicas.look_at_all() if workload_ids else ()
             wanted = [(record, containers) for record, containers in found if record.workload.id in workload_ids]
-            return await asyncio.to_thread(self._meter.read, wanted)
+            return await self._machine.usage(wanted)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     def _lock_of(self, workload_id: str) -> asyncio.Lock:
         return self._locks.setdefault(workload_id, asyncio.Lock())
 
-    def _observe(self, record: WorkloadRecord, containers: Containers) -> WorkloadStatus:
-        return observe(record, containers, listens_inside, kept=self._keeper.running)
+    async def _observe(self, record: WorkloadRecord, containers: Containers) -> WorkloadStatus:
+        await self._listening.look(
+            (each, endpoint)
+            for each in containers.values()
+            if each["State"]["Running"] and (endpoint := endpoint_of(record, each))
+        )
+        kept, address = self._keeper.running, self._engine.address
+        return observe(record, containers, self._listening, kept=kept, address=address)
 
     # -- starting -------------------------------------------------------------------------------------------------
 
