@@ -67,6 +67,8 @@ def make_request(
     workdir: str = ".",
     env: Mapping[str, str] | None = None,
     stop_grace_seconds: float = 5.0,
+    gpu_memory_mb: int = 0,
+    gpu_sharing: bool = False,
 ) -> LaunchRequest:
     workload = Workload(
         id=workload_id or f"{service}-{os.getpid()}-{next(_numbers)}-blue",
@@ -78,7 +80,15 @@ def make_request(
         resources=resources or Resources(),
         labels={"app": service},
     )
-    return LaunchRequest(workload, command, workdir, env or {}, stop_grace_seconds)
+    return LaunchRequest(
+        workload,
+        command,
+        workdir,
+        env or {},
+        stop_grace_seconds,
+        gpu_memory_mb=gpu_memory_mb,
+        gpu_sharing=gpu_sharing,
+    )
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 10.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -128,5 +129,9 @@ def test_records_come_back_as_they_were() -> None:
     )
     record = WorkloadRecord(workload, 1700000000.5, "token", 10.0, ((0,), (1,)))
     assert WorkloadRecord.from_json(record.to_json()) == record
+    before_sharing = {key: value for key, value in record.to_json().items() if key != "gpu_sharing"}
+    assert WorkloadRecord.from_json(before_sharing) == record
+    shared = replace(record, gpu_sharing=True)
+    assert WorkloadRecord.from_json(shared.to_json()) == shared
     with pytest.raises(ValueError, match="format 99"):
         WorkloadRecord.from_json(record.to_json() | {"format": 99})

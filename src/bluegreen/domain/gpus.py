@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from bluegreen.domain.errors import RuntimeFailure
 
 _HELD = "is held by "
+_PLURAL = {"is": "are", "has": "have", "does": "do"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +158,10 @@ def _why(inventory: Sequence[Gpu], demand: GpuDemand) -> str:
     for reason, indices in reasons.items():
         several = len(indices) > 1
         which = f"GPU{'s' if several else ''} {', '.join(map(str, indices))}"
-        phrase = reason
-        if reason.startswith(_HELD):
-            verb = "are held " if several else "is held "
-            said = any(" held by " in text for text in texts)
-            phrase = ("" if said else verb) + reason.removeprefix("is held ")
+        verb, _, rest = reason.partition(" ")
+        phrase = f"{_PLURAL.get(verb, verb)} {rest}" if several else reason
+        if reason.startswith(_HELD) and any(" held by " in text for text in texts):
+            phrase = rest.removeprefix("held ")
         texts.append(f"{which} {phrase}")
     return f": {', '.join(texts)}" if texts else ""
 
