@@ -25,6 +25,9 @@ kind = "docker"
 @host@
 network = "@network@"
 
+[capacity]
+gpus = 4
+
 [services.inference-model]
 hosts = ["*"]
 image = "registry/inference-model:v1"
@@ -121,3 +124,14 @@ async def test_a_daemon_that_is_killed_finds_its_containers_again(system: System
     assert report.failed == 0, report.failures
     assert before < {container["Id"] for container in docker_engine.containers()}
     assert versions(docker_engine) == ["v1", "v1", "v2", "v2"]
+
+
+def test_an_engine_without_gpus_fails_green_with_what_to_do_and_blue_is_untouched(
+    system: System, docker_engine: DockerEngine
+) -> None:
+    before = {container["Id"] for container in docker_engine.containers()}
+    deployment = system.deploy("v2", overrides={"gpus": "1"})
+    view = system.wait(deployment, "failed", timeout_seconds=PATIENCE_SECONDS)
+    assert "install NVIDIA's container toolkit" in view["cause"]
+    assert {container["Id"] for container in docker_engine.containers()} == before
+    assert system.status()["active"] == "blue"

@@ -17,6 +17,7 @@ Containers = Mapping[int, Mapping[str, Any]]
 """Those of one workload, by replica."""
 
 _NO_SUCH_PROGRAM = re.compile(r'exec: "(?P<program>[^"]*)": (executable file not found|stat .*: no such file)')
+_NO_GPUS = "could not select device driver"
 _PORT_TAKEN = ("port is already allocated", "address already in use")
 
 
@@ -99,6 +100,8 @@ def why_it_cannot_run(container: Mapping[str, Any]) -> str:
         return f"command not found: {match['program']!r}"
     if "cannot assign requested address" in state["Error"]:
         return "its port can't be published: [runtime] address is no address of the engine's machine"
+    if _NO_GPUS in state["Error"]:
+        return f"the Docker Engine hands out no GPUs; install NVIDIA's container toolkit ({state['Error']})"
     return str(state["Error"])
 
 
