@@ -244,6 +244,10 @@ def problems_of(text: str) -> list[str]:
             'alerts.sink[0].name: "webhook" is already the name of alerts.webhook_url',
         ),
         (
+            HEAD + "gpu_memory_mb = 8000",
+            "services.api.gpu_memory_mb: only goes with gpus: this service has none",
+        ),
+        (
             HEAD + "replicas = 2\ngpus = 4\n[capacity]\ngpus = 4",
             "services.api.gpus: 2 × 4 is more than capacity.gpus (4); it can never start",
         ),

@@ -253,7 +253,7 @@ async def test_scaling_is_a_deployment_of_the_same_version() -> None:
         ({"name": "app-\u202egreen"}, UsageError, r"U\+202E"),
         ({"labels": {**GREEN, "team": "a\nb"}}, UsageError, "labels.team: has the control character"),
         ({"preemptible": True}, UsageError, "preemptible"),
-        ({"gpuMemoryMb": 80000}, UsageError, "gpuMemoryMb"),
+        ({"gpuMemoryMb": -1}, UsageError, "^gpuMemoryMb: must be"),
         ({"priority": 101}, UsageError, "priority"),
         ({"replicas": 0}, UsageError, r"^replicas: must be ≥ 1, got 0\nNothing was started"),
         ({"cpuCores": -1}, UsageError, "^cpuCores: must be"),
@@ -280,6 +280,15 @@ async def test_what_a_submit_refuses(changes: dict[str, Any], error: type[Bluegr
                 await Tools(world)("workload_submit", **arguments)
             assert "--set" not in str(caught.value), "that is how the command line says it"
         assert await world.running() == {"app:v1"}
+
+
+async def test_gpu_memory_that_is_asked_for_reaches_the_runtime() -> None:
+    async with World() as world:
+        await world.first_version()
+        await Tools(world)("workload_submit", name="app-green", image="app:v2", labels=GREEN, gpuMemoryMb=40000)
+        green = (await world.until(Phase.AWAITING_APPROVAL)).green
+        assert green is not None
+        assert world.runtime.requests[green.id].gpu_memory_mb == 40000
 
 
 @pytest.mark.parametrize(

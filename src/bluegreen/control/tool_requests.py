@@ -35,7 +35,7 @@ class WorkloadSubmitRequest:
     memoryMb: int | None = None
     """Memory of each replica in MiB. Not given: as the running version."""
     gpuMemoryMb: int | None = None
-    """Not for services: GPUs are given out whole here. Refused when given, so that nothing is promised in vain."""
+    """MiB that must be free on each GPU of a replica when it starts. Not given: as the configuration says."""
     replicas: int | None = None
     """Copies that run at the same time. Not given: as the running version."""
     priority: int | None = None

@@ -22,6 +22,7 @@ NOTE = "submitted by hand"
 _PARAMETER_OF = {
     "cpus": "cpuCores",
     "memory_mb": "memoryMb",
+    "gpu_memory_mb": "gpuMemoryMb",
     "policy.approval_timeout_seconds": "maxRuntimeSeconds",
 }
 """Keys of the configuration that are called something else here."""
@@ -96,6 +97,7 @@ def _overrides(fleet: Fleet, request: t.WorkloadSubmitRequest, spec: ServiceSpec
     sizes = {
         "replicas": request.replicas,
         "gpus": request.gpus,
+        "gpu_memory_mb": request.gpuMemoryMb,
         "cpus": request.cpuCores,
         "memory_mb": request.memoryMb,
     }
@@ -137,8 +139,3 @@ def _refuse_what_means_nothing(request: t.WorkloadSubmitRequest) -> None:
         raise UsageError("preemptible: a version of a service is never stopped to make room; leave it out")
     if request.priority is not None and not 0 <= request.priority <= 100:
         raise UsageError(f"priority: must be between 0 and 100, got {request.priority}")
-    if request.gpuMemoryMb is not None:
-        raise UsageError(
-            "gpuMemoryMb: GPUs are given out whole here, so their memory can't be asked for; leave it out",
-            hint="Ask for whole GPUs with gpus",
-        )

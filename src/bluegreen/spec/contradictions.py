@@ -46,6 +46,7 @@ def in_document(document: Raw) -> Iterator[Problem]:
         if "prometheus" not in metrics:
             yield from without_source(table.get("analysis"), ("services", name, "analysis"))
         yield from _forbidden_image(table, _table(document, "policy"), ("services", name))
+        yield from _memory_of_no_gpu(table, ("services", name))
         yield from _more_than_capacity(table, _table(document, "capacity"), ("services", name))
 
 
@@ -179,6 +180,11 @@ def _shared_hosts(services: Mapping[str, Raw]) -> Iterator[Problem]:
             elif owner != name:
                 yield Problem(at, f"{toml_text(host)} already belongs to service '{owner}'")
             own.add(folded)
+
+
+def _memory_of_no_gpu(service: Raw, at: Location) -> Iterator[Problem]:
+    if _number(service, "gpu_memory_mb", 0) and _number(service, "gpus", 0) == 0:
+        yield Problem((*at, "gpu_memory_mb"), "only goes with gpus: this service has none")
 
 
 def _more_than_capacity(service: Raw, capacity: Raw, at: Location) -> Iterator[Problem]:

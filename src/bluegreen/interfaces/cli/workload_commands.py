@@ -48,7 +48,7 @@ def submit(
     cpu_cores: Annotated[float | None, Parameter(name="--cpu-cores", help="CPU cores of a replica.")] = None,
     memory_mb: Annotated[int | None, Parameter(name="--memory-mb", help="Memory of a replica in MiB.")] = None,
     gpu_memory_mb: Annotated[
-        int | None, Parameter(name="--gpu-memory-mb", help="Refused: GPUs are given out whole.")
+        int | None, Parameter(name="--gpu-memory-mb", help="MiB that must be free on each GPU.")
     ] = None,
     priority: Annotated[
         int | None, Parameter(name="--priority", help="0 to 100; changes nothing for versions of services.")
