@@ -8,13 +8,19 @@ from collections.abc import Iterator
 import pytest
 from examples.system import System
 
-from tests.e2e.faults import begin, finish, new_system
+from tests.e2e.faults import CONFIGURATION, begin, finish, new_system
+
+
+@pytest.fixture(scope="module")
+def configuration() -> str:
+    """A module of tests may have another one."""
+    return CONFIGURATION
 
 
 @pytest.fixture
-def new(request: pytest.FixtureRequest) -> Iterator[System]:
+def new(request: pytest.FixtureRequest, configuration: str) -> Iterator[System]:
     """A system of the test's own, not started."""
-    system = new_system()
+    system = new_system(configuration)
     yield system
     finish(system, request)
 
@@ -35,11 +41,11 @@ def shelf() -> Iterator[list[System]]:
 
 
 @pytest.fixture
-def shared(shelf: list[System], request: pytest.FixtureRequest) -> Iterator[System]:
+def shared(shelf: list[System], request: pytest.FixtureRequest, configuration: str) -> Iterator[System]:
     """Up, with one version alone; the next test of the module gets the same system if this one passed, so that the
     tests are also one long life of a system."""
     if not shelf:
-        system = new_system()
+        system = new_system(configuration)
         shelf.append(system)
         begin(system)
     system = shelf[0]

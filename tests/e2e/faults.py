@@ -106,8 +106,12 @@ def own_processes(system: System, containing: str = "") -> list[psutil.Process]:
     return found
 
 
+def in_containers(system: System) -> bool:
+    return 'kind = "docker"' in system.config.read_text()
+
+
 def replicas(system: System, version: str) -> list[psutil.Process]:
-    return own_processes(system, f"green.py\0{version}\0")
+    return own_processes(system, f"--version\0{version}\0" if in_containers(system) else f"green.py\0{version}\0")
 
 
 def replica_shims(system: System) -> list[psutil.Process]:
@@ -313,7 +317,8 @@ def assert_settled(system: System, version: str) -> None:
         f"{version} answers",
         state=lambda: system.status(),
     )
-    until(lambda: _census(system) == _expected(slot["replicas"]), "no process too many", state=lambda: _census(system))
+    expected = _expected(slot["replicas"], 0 if in_containers(system) else slot["replicas"])
+    until(lambda: _census(system) == expected, "no process too many", state=lambda: _census(system))
     ended_as = {deployment.id: str(deployment.phase) for deployment in history(system)}
     assert set(ended_as.values()) <= set(TERMINAL)
     shown = system.call("history", service=SERVICE, limit=1000)["deployments"]
@@ -326,13 +331,13 @@ def _census(system: System) -> dict[str, int]:
         "haproxy shim": len(haproxy_shims(system)),
         "haproxy": len(own_processes(system, "haproxy.cfg")),
         "replica shims": len(replica_shims(system)),
-        "replicas": len(own_processes(system, "green.py")),
+        "replicas": len(own_processes(system, "/server\0" if in_containers(system) else "green.py")),
         "all": len(own_processes(system)),
     }
 
 
-def _expected(count: int) -> dict[str, int]:
-    each = {"daemon": 1, "haproxy shim": 1, "haproxy": 2, "replica shims": count, "replicas": count}
+def _expected(replicas: int, shims: int) -> dict[str, int]:
+    each = {"daemon": 1, "haproxy shim": 1, "haproxy": 2, "replica shims": shims, "replicas": replicas}
     return {**each, "all": sum(each.values())}
 
 

@@ -26,6 +26,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -74,13 +75,14 @@ class EngineDidNotStart(Exception):
 
 
 class DockerEngine:
-    """A dockerd of our own. `directory` is short: the paths of its sockets must be."""
+    """A dockerd of our own. `directory` is short: the paths of its sockets must be. `options` are more of dockerd's."""
 
     network = "bluegreen-tests"
     """Containers are on a bridge of their own, so that an engine of the machine's, with its docker0, is no matter."""
 
-    def __init__(self, directory: Path, socket: Path | None = None) -> None:
+    def __init__(self, directory: Path, *options: str, socket: Path | None = None) -> None:
         self.directory = directory
+        self.options = options
         self.socket = socket or directory / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.tls_port = _free_port()
@@ -113,6 +115,7 @@ class DockerEngine:
             "--bridge=none",
             "--iptables=false",
             "--ip6tables=false",
+            *self.options,
         ]
         with (self.directory / "log").open("ab") as log:
             # A session of its own: Ctrl-C at a test run is not for it, `close` is.
@@ -153,6 +156,23 @@ class DockerEngine:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def kill(self) -> None:
+        """As a crash would: it has no chance to do anything."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Connections to it are accepted and nothing is answered."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         return self._client.request(method, path, **arguments)
@@ -270,12 +290,16 @@ def _tiny_server_binary(directory: Path) -> bytes:
 
 
 @contextmanager
-def running_engine() -> Iterator[DockerEngine]:
+def running_engine(*options: str) -> Iterator[DockerEngine]:
+    """`options` are more of dockerd's, with `@directory@` for its own directory."""
     require_docker()
     directory = Path(tempfile.mkdtemp(prefix="dk-"))
     try:
         given = os.environ.get(GIVEN, "")
-        engine = GivenEngine(directory, Path(given.removeprefix("unix://"))) if given else DockerEngine(directory)
+        if given:
+            engine: DockerEngine = GivenEngine(directory, socket=Path(given.removeprefix("unix://")))
+        else:
+            engine = DockerEngine(directory, *(option.replace("@directory@", str(directory)) for option in options))
         try:
             try:
                 engine.start()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -64,6 +68,21 @@ class Registry:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Nothing is answered meanwhile."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def log_in(self, directory: Path) -> None:
+        """Where Docker's own client would keep its logins, for DOCKER_CONFIG."""
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (directory / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": login}}}))
 
     def offer(self, engine: DockerEngine, name: str, *changes: str, kept: bool = False, ballast_bytes: int = 0) -> str:
         """Makes an image that this registry has and the engine, unless it is to be `kept`, has not; its reference."""

@@ -8,9 +8,38 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *version = "";
+static const char *version = "", *directory = "", *sick = "";
+static int fail_every, eat_after, requests;
 
 static void end(int number) { (void)number; _exit(0); }
+
+static void eat(void) { for (;;) memset(malloc(1 << 20), 1, 1 << 20); }
+
+/* Whether the tests have put a file NAME-VERSION into the directory. */
+static int told(const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s-%s", directory, name, version);
+    return *directory && !access(path, F_OK);
+}
+
+static int begins(const char *request, const char *path) { return !strncmp(request + 4, path, strlen(path)); }
+
+static const char *status_of(const char *request) {
+    if (*sick && begins(request, sick)) return "500 Internal Server Error";
+    if (begins(request, "/health")) return told("hold") ? "503 Service Unavailable" : "200 OK";
+    int number = __sync_add_and_fetch(&requests, 1);
+    if (eat_after && number > eat_after) eat();
+    if (fail_every && number % fail_every == 0) return "500 Internal Server Error";
+    return "200 OK";
+}
+
+/* Until the client goes. */
+static void stream(int connection) {
+    const char *begin = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    const char *next = "data: token\n\n";
+    if (write(connection, begin, strlen(begin)) < 0) return;
+    while (write(connection, next, strlen(next)) > 0) usleep(100000);
+}
 
 /* One connection: answers requests until the client closes it; requests have no body. */
 static void *serve(void *argument) {
@@ -24,8 +53,12 @@ static void *serve(void *argument) {
         request[have] = 0;
         if (!strstr(request, "\r\n\r\n")) continue;
         have = 0;
+        if (begins(request, "/stream")) {
+            stream(connection);
+            break;
+        }
         int length = snprintf(answer, sizeof answer,
-            "HTTP/1.1 200 OK\r\nX-Version: %s\r\nContent-Length: 3\r\n\r\nok\n", version);
+            "HTTP/1.1 %s\r\nX-Version: %s\r\nContent-Length: 3\r\n\r\nok\n", status_of(request), version);
         if (write(connection, answer, (size_t)length) != length) break;
     }
     close(connection);
@@ -44,7 +77,11 @@ int main(int count, char **arguments) {
         if (!strcmp(option, "--exit")) return atoi(value);
         if (!strcmp(option, "--exists")) return access(value, F_OK) != 0;
         if (!strcmp(option, "--delay")) delay = atoi(value);
-        if (!strcmp(option, "--eat")) for (;;) memset(malloc(1 << 20), 1, 1 << 20);
+        if (!strcmp(option, "--eat")) eat();
+        if (!strcmp(option, "--eat-after")) eat_after = atoi(value);
+        if (!strcmp(option, "--fail-every")) fail_every = atoi(value);
+        if (!strcmp(option, "--sick")) sick = value;
+        if (!strcmp(option, "--directory")) directory = value;
         if (!strcmp(option, "--lines")) for (int line = 0; line < atoi(value); line++) printf("line %d\n", line);
         if (!strcmp(option, "--version")) version = value;
     }
