@@ -83,6 +83,14 @@ class PullProgress:
 Progress = Callable[[PullProgress], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """`position` is where the next page begins; "" where logs are files, which can be followed themselves."""
+
+    lines: tuple[str, ...] = ()
+    position: str = ""
+
+
 class WorkloadRuntime(Protocol):
     """Starts and stops workloads. Workloads outlive the controller."""
 
@@ -112,6 +120,11 @@ class WorkloadRuntime(Protocol):
 
     async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
         """The last lines of all replicas, also after the workload stopped."""
+        ...
+
+    async def log_page(self, workload_id: str, *, position: str = "", lines: int = 100) -> LogPage:
+        """The last lines of all replicas; given the position of an earlier page, what was written since. Raises
+        UsageError for a position that is none."""
         ...
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:

@@ -99,9 +99,9 @@ async def read_logs(fleet: Fleet, request: r.LogsRequest) -> v.LogsView:
     newest = watcher.current or watcher.last
     candidates = [newest.green if newest else None, *(workload for workload, _ in watcher.held())]
     workload = _workload_of(request, [*candidates, newest.blue if newest else None])
-    lines = await fleet.ports.runtime.logs(workload.id, lines=request.lines)
-    files = await fleet.ports.runtime.log_files(workload.id)
-    return v.LogsView(request.service, str(workload.color), workload.id, tuple(lines), tuple(map(str, files)))
+    page = await fleet.ports.runtime.log_page(workload.id, position=request.position, lines=request.lines)
+    files = tuple(map(str, await fleet.ports.runtime.log_files(workload.id)))
+    return v.LogsView(request.service, str(workload.color), workload.id, page.lines, files, page.position)
 
 
 def _workload_of(request: r.LogsRequest, candidates: Sequence[Workload | None]) -> Workload:

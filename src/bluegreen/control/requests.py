@@ -126,6 +126,8 @@ class LogsRequest:
     """blue or green. Not given: the side of the newest deployment's version."""
     lines: int = 100
     """How many of the last lines, 1 to 10000."""
+    position: str = ""
+    """Where an earlier answer ended: only what was written since."""
 
 
 @dataclass(frozen=True, slots=True)

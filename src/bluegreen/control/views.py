@@ -166,6 +166,8 @@ class LogsView:
     workload_id: str
     lines: tuple[str, ...]
     files: tuple[str, ...]
+    position: str = ""
+    """Where the next answer can begin; empty where logs are files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bluegreen.control.ports import LaunchRequest, Preparation, Progress, PullProgress
+from bluegreen.control.ports import LaunchRequest, LogPage, Preparation, Progress, PullProgress
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.gpu_inventory import Holding, make_inventory
 from bluegreen.domain.gpus import Gpu, GpuHolder, assign_gpus, held_gpus
@@ -166,6 +166,9 @@ class FakeRuntime:
 
     async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
         return self._logs.get(workload_id, [])[-lines:] if lines > 0 else []
+
+    async def log_page(self, workload_id: str, *, position: str = "", lines: int = 100) -> LogPage:
+        return LogPage(tuple(await self.logs(workload_id, lines=lines)))
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:
         return ()

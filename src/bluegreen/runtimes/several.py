@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from bluegreen.control.ports import LaunchRequest, Preparation, Progress, WorkloadRuntime
+from bluegreen.control.ports import LaunchRequest, LogPage, Preparation, Progress, WorkloadRuntime
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.domain.gpus import held_gpus, seen_together
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
@@ -84,17 +84,23 @@ class SeveralRuntimes:
             self._where.pop(workload_id, None)
 
     async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
-        """Also of one that is stopped, which no runtime lists any more: from the first that has some."""
+        return (await self.log_page(workload_id, lines=lines)).lines
+
+    async def log_page(self, workload_id: str, *, position: str = "", lines: int = 100) -> LogPage:
+        """Also of one that is stopped, which no runtime lists any more: from the first that has some. Only one that
+        gave a position is asked for more."""
         problem: RuntimeFailure | None = None
         for runtime in self._in_order(workload_id):
             try:
-                if found := await runtime.logs(workload_id, lines=lines):
-                    return found
+                page = await runtime.log_page(workload_id, position=position, lines=lines)
             except RuntimeFailure as failure:
                 problem = problem or failure
+                continue
+            if page.position or (page.lines and not position):
+                return page
         if problem is not None:
             raise problem
-        return ()
+        return LogPage()
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:
         for runtime in self._in_order(workload_id):

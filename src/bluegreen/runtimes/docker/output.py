@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from bluegreen.domain.errors import UsageError
 from bluegreen.runtimes.docker.observation import nanoseconds
 from bluegreen.runtimes.process.logs import fair_shares, last_lines
 
@@ -41,3 +44,16 @@ def last_lines_of_all(directory: Path | None, live: dict[int, list[str]], lines:
         for index, tail, share in zip(indices, tails, shares, strict=True)
         for line in (tail[-share:] if share else [])
     ]
+
+
+def as_position(seen: Mapping[int, int]) -> str:
+    """Where each replica's output was read to: `0:1764150000000000000,1:...`."""
+    return ",".join(f"{index}:{moment}" for index, moment in sorted(seen.items()))
+
+
+def positions(text: str) -> dict[int, int]:
+    """Raises UsageError when that is none."""
+    if not re.fullmatch(r"\d{1,4}:\d{1,20}(,\d{1,4}:\d{1,20})*", text):
+        raise UsageError(f"position: {text!r} is none", hint="Take it from the answer before")
+    pairs = (part.split(":") for part in text.split(","))
+    return {int(index): int(moment) for index, moment in pairs}

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from bluegreen.control.ports import LaunchRequest, Preparation, Progress
+from bluegreen.control.ports import LaunchRequest, LogPage, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.model import Capacity, Resources, WorkloadStatus
 from bluegreen.domain.usage import Usage
 from bluegreen.runtimes.devices.allocator import DeviceAllocator, demand_of
-from bluegreen.runtimes.docker import output
 from bluegreen.runtimes.docker.accounts import Accounts
 from bluegreen.runtimes.docker.connecting import Connection
 from bluegreen.runtimes.docker.container import (
@@ -25,6 +24,7 @@ from bluegreen.runtimes.docker.container import (
 )
 from bluegreen.runtimes.docker.engine import Engine
 from bluegreen.runtimes.docker.images import Images
+from bluegreen.runtimes.docker.journal import Journal
 from bluegreen.runtimes.docker.keeper import Backoff, Keeper
 from bluegreen.runtimes.docker.listening import FromHere, Inside, Listening
 from bluegreen.runtimes.docker.machines import NOTHING_STATED, EngineMachine, OwnMachine
@@ -88,6 +88,7 @@ class DockerRuntime:
             network=network,
             gpu_requests=gpu_requests,
         )
+        self._journal = Journal(self._records, self._replicas)
         self._accounts = Accounts(self._engine, self._replicas, self._devices, self._machine)
         self._devices.ask_too(self._accounts.holdings)
         self._keeper = Keeper(
@@ -152,23 +153,10 @@ class DockerRuntime:
                 await self._end(record, containers)
 
     async def logs(self, workload_id: str, *, lines: int = 100) -> Sequence[str]:
-        """Of all replicas together at most `lines`, each `replica-0 | ...`, replica after replica."""
-        directory = self._records.kept(workload_id)
-        try:
-            record, containers = await self._replicas.look(workload_id)
-        except RuntimeFailure:
-            if directory is None:
-                raise
-            record, containers = None, {}  # The engine is away; what was copied from it before is here.
-        if directory is None and record is None:
-            return ()
-        live: dict[int, list[str]] = {}
-        if record is not None:
-            for index, container in containers.items():
-                copied = record.replicas[index].logged_until if index < len(record.replicas) else 0
-                text = await self._engine.output(container["Id"], since=output.since(copied), lines=lines)
-                live[index], _ = output.without_times(text, copied)
-        return await asyncio.to_thread(output.last_lines_of_all, directory, live, lines)
+        return list((await self._journal.page(workload_id, "", lines)).lines)
+
+    async def log_page(self, workload_id: str, *, position: str = "", lines: int = 100) -> LogPage:
+        return await self._journal.page(workload_id, position, lines)
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:
         """None: while a container exists the engine has its output."""

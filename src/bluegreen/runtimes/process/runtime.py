@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from bluegreen.control.ports import LaunchRequest, Preparation, Progress
+from bluegreen.control.ports import LaunchRequest, LogPage, Preparation, Progress
 from bluegreen.domain.errors import BluegreenError, RuntimeFailure
 from bluegreen.domain.gpu_inventory import Holding
 from bluegreen.domain.gpus import held_gpus
@@ -127,6 +127,9 @@ class ProcessRuntime:
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         async with self._metering:
             return await asyncio.to_thread(self._meter.read, workload_ids)
+
+    async def log_page(self, workload_id: str, *, position: str = "", lines: int = 100) -> LogPage:
+        return LogPage(tuple(await self.logs(workload_id, lines=lines)))
 
     async def log_files(self, workload_id: str) -> Sequence[Path]:
         """By replica; after a stop too. A file is renamed to <name>.1 when it is full, and a new one begins."""
