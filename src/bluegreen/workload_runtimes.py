@@ -39,8 +39,11 @@ def make_runtime(configuration: Configuration) -> WorkloadRuntime:
 
 def make_allocator(configuration: Configuration) -> DeviceAllocator:
     """What gives out GPUs: one for the machine, whatever runs the workloads."""
-    survey = GpuSurvey()
-    return DeviceAllocator(devices_to_give(survey.detect(), configuration.capacity.gpus), survey)
+    survey, stated = GpuSurvey(), configuration.capacity.gpus
+    found = survey.detect()
+    if found and stated is not None and stated > len(found):
+        log.warning("[capacity] gpus is %d, and NVML finds %d; those are given out", stated, len(found))
+    return DeviceAllocator(devices_to_give(found, stated), survey)
 
 
 def _processes(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:

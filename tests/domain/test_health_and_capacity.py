@@ -94,7 +94,7 @@ def test_a_requirement_says_who_holds_what_is_missing() -> None:
     )
     assert room(replace(api, resources=Resources(1, 0.5, 700), gpu_memory_mb=100), retained) == (
         True,
-        "1 x (1 GPUs, 0.5 CPUs, 700 MB) fits; gpu_memory_mb is not checked: the free memory of GPU 2 is not known",
+        "1 x (1 GPU, 0.5 CPUs, 700 MB) fits; gpu_memory_mb is not checked: the free memory of GPU 2 is not known",
     )
 
 
@@ -107,7 +107,7 @@ def test_a_gpu_that_may_be_shared_is_room_for_green() -> None:
         requirement = requirements(spec, None, Observation(capacity=capacity))[0]
         return requirement.met, requirement.detail
 
-    assert room(api) == (True, "1 x (1 GPUs) fits; GPU 0 shared with api-blue-3")
+    assert room(api) == (True, "1 x (1 GPU) fits; GPU 0 shared with api-blue-3")
     assert room(replace(api, gpu_memory_mb=6000))[1].startswith(
         "1 GPU needed, 0 of 1 free: GPU 0 has 5000 of 6000 MB free. "
     )

@@ -305,7 +305,7 @@ async def test_the_plan_tells_the_steps_and_where_room_will_be_missing() -> None
         ):
             assert expected in text
         room = next(check.detail for check in view.requirements if check.name.startswith("room"))
-        assert "1 x (1 GPUs) fits for the first 10 %" in room
+        assert "1 x (1 GPU) fits for the first 10 %" in room
         assert "not yet for the 4 of 100 %" in room
         everything_at_once = await plan(world.fleet, r.PlanRequest("app", "app:v2"))
         assert not everything_at_once.possible

@@ -133,7 +133,7 @@ def needed_text(resources: Resources) -> str:
     parts = [
         text
         for amount, text in (
-            (resources.gpus, f"{resources.gpus} GPUs"),
+            (resources.gpus, counted(resources.gpus, "GPU")),
             (resources.cpus, f"{resources.cpus:g} CPUs"),
             (resources.memory_mb, f"{resources.memory_mb} MB"),
         )

@@ -26,7 +26,7 @@ class Usage:
     memory_bytes: int
     """Resident: pages that several processes share count for each of them."""
     gpus: tuple[GpuUsage, ...] = ()
-    """The devices that belong to this workload alone."""
+    """The devices that it was given. With `gpu_sharing` the numbers are of both slots together."""
 
     @property
     def gpu_utilization(self) -> float | None:
