@@ -21,7 +21,7 @@ from bluegreen.domain.actions import (
 )
 from bluegreen.domain.deployment import Deployment
 from bluegreen.domain.errors import AdapterError, BluegreenError
-from bluegreen.domain.model import Workload
+from bluegreen.domain.model import ReplicaStatus, Workload
 from bluegreen.domain.pulling import worth_telling
 from bluegreen.domain.service import ServiceSpec
 
@@ -148,5 +148,8 @@ class Executor:
         status = await self.runtime.inspect(workload.id)
         lines = await self.runtime.logs(workload.id, lines=LOG_LINES_KEPT)
         replicas = status.replicas if status else ()
-        codes = tuple(f"replica {r.index}: {r.exit_code}" for r in replicas if r.exit_code is not None)
-        return e.LogsCollected(tuple(lines), codes)
+        return e.LogsCollected(tuple(lines), tuple(_ending(r) for r in replicas if r.exit_code is not None))
+
+
+def _ending(replica: ReplicaStatus) -> str:
+    return f"replica {replica.index}: {replica.exit_code}{f', {replica.ended}' if replica.ended else ''}"

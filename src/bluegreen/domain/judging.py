@@ -53,7 +53,8 @@ def _judge_replicas(green: Workload, policy: Policy, seen: Observation) -> Verdi
         if replica.error:
             return Verdict(Answer.FAIL, f"a replica of {green.label} can't run: {replica.error}", "replicas")
     if restarts > policy.max_restarts:
-        return Verdict(Answer.FAIL, f"{green.label} is in a crash loop: {restarts} restarts", "replicas")
+        loop = f"{green.label} is in a crash loop: {restarts} restarts{seen.ends_in_phase(green)}"
+        return Verdict(Answer.FAIL, loop, "replicas")
     return Verdict(Answer.PASS, f"{restarts} restarts, {policy.max_restarts} allowed", "replicas")
 
 

@@ -121,7 +121,8 @@ class ReplicaStatus:
     `listening` is true only when the replica itself (not a stranger) accepts connections on `endpoint`.
     `restarts` counts how often it ended by itself and was started again. `error` is a sentence when it
     could not be started at all (command not found), which no restart will mend. `health` is what the runtime's own
-    check says (a container's HEALTHCHECK): starting, healthy or unhealthy; "" when it has none.
+    check says (a container's HEALTHCHECK): starting, healthy or unhealthy; "" when it has none. `ended` is how it
+    ended last, where that says more than the exit code: `was killed by the kernel ...`.
     """
 
     index: int
@@ -133,6 +134,7 @@ class ReplicaStatus:
     exit_code: int | None = None
     error: str = ""
     health: str = ""
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)

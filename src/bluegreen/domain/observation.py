@@ -93,6 +93,12 @@ class Observation:
         status = self.status(workload)
         return status.restarts - self.restarts_before.get(workload.id, 0) if status else 0
 
+    def ends_in_phase(self, workload: Workload) -> str:
+        """What is known beyond exit codes of replicas that ended in this phase: `; replica 0 was killed ...`, or ""."""
+        status, restarts = self.status(workload), self.restarts_in_phase(workload)
+        found = [replica for replica in (status.replicas if status else ()) if restarts or replica.pid is None]
+        return "".join(f"; replica {replica.index} {replica.ended}" for replica in found if replica.ended)
+
     def slot_traffic(self, color: Color) -> SlotTraffic | None:
         return None if self.traffic is None else self.traffic.get(color)
 

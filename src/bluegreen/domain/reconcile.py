@@ -150,7 +150,8 @@ def _broken(d: Deployment, spec: ServiceSpec, seen: Observation) -> str:
             return f"replica {replica.index} could not run: {replica.error}"
     if seen.restarts_in_phase(green) > spec.policy.max_restarts:
         codes = ", ".join(str(r.exit_code) for r in status.replicas if r.exit_code is not None)
-        return f"crash loop: {status.restarts} restarts (last exit code: {codes or 'unknown'})"
+        ends = seen.ends_in_phase(green)
+        return f"crash loop: {status.restarts} restarts (last exit code: {codes or 'unknown'}){ends}"
     return ""
 
 

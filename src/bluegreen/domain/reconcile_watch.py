@@ -67,7 +67,9 @@ def reconcile_monitoring(d: Deployment, spec: ServiceSpec, seen: Observation) ->
     if d.accepted:
         return _passed(d, f"accepted by a person; {verdict.reason}", measurements)
     if verdict.answer is Answer.FAIL:
-        return breach(d, spec, seen, verdict.reason, "the new version fails", sync, measurements)
+        ends = seen.ends_in_phase(d.green) if d.green else ""
+        cause = verdict.reason if ends in verdict.reason else verdict.reason + ends
+        return breach(d, spec, seen, cause, "the new version fails", sync, measurements)
     judged = (d.green.label if d.green else "the new version") + d.step_label
     remaining = spec.policy.monitor_seconds - seen.elapsed_seconds
     if remaining > 0:

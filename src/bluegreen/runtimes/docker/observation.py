@@ -55,7 +55,9 @@ def _observe_replica(
     if container is None:
         known = Endpoint(address, replica.port) if record.request.container.publish else None
         state = WorkloadState.SCHEDULED if kept else WorkloadState.FAILED
-        return ReplicaStatus(index, state, known, restarts=replica.restarts, exit_code=replica.exit_code)
+        return ReplicaStatus(
+            index, state, known, restarts=replica.restarts, exit_code=replica.exit_code, ended=replica.ended
+        )
     seen, endpoint = container["State"], endpoint_of(record, container)
     if error := why_it_cannot_run(container):
         return ReplicaStatus(index, WorkloadState.FAILED, endpoint, restarts=replica.restarts, error=error)
@@ -68,6 +70,7 @@ def _observe_replica(
             endpoint,
             restarts=replica.restarts,
             exit_code=replica.exit_code if fresh else seen["ExitCode"],
+            ended=replica.ended if fresh else killed_for_memory(container),
         )
     return ReplicaStatus(
         index,
@@ -78,6 +81,7 @@ def _observe_replica(
         health=(seen.get("Health") or {}).get("Status", "").replace("none", ""),
         restarts=replica.restarts,
         exit_code=replica.exit_code,
+        ended=replica.ended,
     )
 
 
@@ -111,12 +115,17 @@ def port_is_taken(error: str) -> bool:
 
 def how_it_ended(container: Mapping[str, Any]) -> str:
     """`ended with exit code 1`, and who killed it when that is known."""
+    return killed_for_memory(container) or f"ended with exit code {container['State']['ExitCode']}"
+
+
+def killed_for_memory(container: Mapping[str, Any]) -> str:
+    """A part of a sentence; "" when it was not."""
     state = container["State"]
-    if state["OOMKilled"]:
-        limit = container["HostConfig"]["Memory"] // 2**20
-        of_limit = f" of {limit} MiB" if limit else ""
-        return f"was killed by the kernel (exit code {state['ExitCode']}): its memory{of_limit} was used up"
-    return f"ended with exit code {state['ExitCode']}"
+    if not state["OOMKilled"]:
+        return ""
+    limit = container["HostConfig"]["Memory"] // 2**20
+    of_limit = f" of {limit} MiB" if limit else ""
+    return f"was killed by the kernel (exit code {state['ExitCode']}): its memory{of_limit} was used up"
 
 
 def run_seconds(container: Mapping[str, Any]) -> float:

@@ -35,7 +35,7 @@ LOG_MAX_BYTES = 10 * 2**20
 class ReplicaRecord:
     """`port` is the loopback port that leads into the container, `logged_until` the time of the last line that was
     copied from the engine, in nanoseconds since the epoch. `counted` is the end that was counted last, so that trying
-    once more to start it is not another restart: when it was, or LOST."""
+    once more to start it is not another restart: when it was, or LOST. `ended` is as in ReplicaStatus."""
 
     port: int
     gpus: tuple[int, ...] = ()
@@ -43,6 +43,7 @@ class ReplicaRecord:
     exit_code: int | None = None
     logged_until: int = 0
     counted: str = ""
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from bluegreen.runtimes.docker.observation import (
     Containers,
     by_replica,
     how_it_ended,
+    killed_for_memory,
     port_is_taken,
     why_it_cannot_run,
 )
@@ -232,7 +233,8 @@ class Replicas:
             self.records.append_output(record.workload.id, index, note)
         replica = record.replicas[index]
         exit_code = replica.exit_code if ended is None else ended["State"]["ExitCode"]
-        replica = replace(replica, restarts=replica.restarts + 1, exit_code=exit_code, counted=end)
+        why = "" if ended is None else killed_for_memory(ended)
+        replica = replace(replica, restarts=replica.restarts + 1, exit_code=exit_code, counted=end, ended=why)
         record = record.with_replica(index, replica)
         self.save(record)
         return record
