@@ -25,6 +25,8 @@ UNREACHABLE = 900
 """aiodocker's status for "nobody answers"."""
 OK, GONE, CONFLICT = 200, 404, 409
 NAME_TAKEN = "name is already in use"
+PODMANS_WORDS = {"died": "die", "remove": "destroy"}
+"""For what happens to containers: it filters by them, and tells some of them."""
 
 
 class EngineRefusal(RuntimeFailure):
@@ -218,11 +220,7 @@ class Engine:
         never missed. Raises RuntimeFailure when the engine goes away."""
         wanted = {
             "type": ["container"],
-            # Podman's filter wants its own names for two of them.
-            "event": [
-                *("create", "start", "die", "destroy", "health_status", "pause", "unpause"),
-                *("died", "remove"),
-            ],
+            "event": ["create", "start", "die", "destroy", "health_status", "pause", "unpause", *PODMANS_WORDS],
             "label": [f"{name}={value}" for name, value in labels.items()],
         }
         async with self._answers() as docker:
@@ -233,7 +231,8 @@ class Engine:
                 yield None
                 while (event := await subscriber.queue.get()) is not None:
                     actor = event["Actor"]
-                    yield Happening(str(event["Action"]), str(actor["ID"]), actor["Attributes"])
+                    action = str(event["Action"])
+                    yield Happening(PODMANS_WORDS.get(action, action), str(actor["ID"]), actor["Attributes"])
                 await listening
             finally:
                 listening.cancel()
