@@ -34,7 +34,7 @@ def make_runtime(configuration: Configuration) -> WorkloadRuntime:
                 opened[kind] = MAKERS[kind](configuration, devices)
             except RuntimeFailure as problem:
                 log.warning("what may still run on %s is out of reach: %s", kind, problem.message)
-    return SeveralRuntimes(opened)
+    return SeveralRuntimes(opened, elsewhere={"docker"} if configuration.runtime.is_elsewhere else ())
 
 
 def make_allocator(configuration: Configuration) -> DeviceAllocator:

@@ -96,3 +96,16 @@ async def test_use_is_measured_where_it_can_be() -> None:
     found = await machine.both.usage({"api-blue-1", "model-blue-1"})
     assert found["api-blue-1"] == Usage(3.0, 5)
     assert found.keys() == {"api-blue-1", "model-blue-1"}
+
+
+async def test_an_engine_elsewhere_has_a_capacity_of_its_own() -> None:
+    processes = FakeRuntime(capacity=TOTAL)
+    containers = FakeRuntime(capacity=Resources(gpus=8, cpus=64))
+    both = SeveralRuntimes({"process": processes, "docker": containers}, elsewhere={"docker"})
+    await both.start(process())
+    await both.start(container())
+    here, there = await both.capacity("process"), await both.capacity("docker")
+    assert (here.total, here.used) == (TOTAL, Resources(cpus=2))
+    assert (there.total, there.used) == (Resources(gpus=8, cpus=64), Resources(gpus=1))
+    containers.away = True
+    assert (await both.capacity("process")).used == Resources(cpus=2), "what is away elsewhere holds nothing here"

@@ -143,7 +143,7 @@ class Observer:
         superseded_by: str = "",
     ) -> Observation:
         began = self._phase_began.get(deployment.id, 0.0)
-        capacity, problem = await self._requirements(deployment)
+        capacity, problem = await self._requirements(deployment, spec)
         await self._look_at_unseen()
         await self._check_before_switch(deployment, began)
         return replace(
@@ -188,21 +188,21 @@ class Observer:
             return None
         return self._baseline_of(deployment.blue)
 
-    async def _requirements(self, deployment: Deployment) -> tuple[Capacity | None, str]:
+    async def _requirements(self, deployment: Deployment, spec: ServiceSpec) -> tuple[Capacity | None, str]:
         if deployment.phase is Phase.PREFLIGHT:
             self._prepare_baseline(self.service)
-            return await self.requirements()
+            return await self.requirements(spec)
         if deployment.phase is Phase.SWITCHING and deployment.switched:
             # Green may have to grow for its next share.
             with contextlib.suppress(BluegreenError):
-                return await self._runtime.capacity(), ""
+                return await self._runtime.capacity(spec.runtime), ""
         return None, ""
 
-    async def requirements(self) -> tuple[Capacity | None, str]:
+    async def requirements(self, spec: ServiceSpec) -> tuple[Capacity | None, str]:
         """What is free, and what is wrong with the router (empty when it is well)."""
         capacity: Capacity | None = None
         try:
-            capacity = await self._runtime.capacity()
+            capacity = await self._runtime.capacity(spec.runtime)
             health = await self._router.health()
             await self._view.refresh()
         except BluegreenError as error:

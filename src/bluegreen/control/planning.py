@@ -75,7 +75,7 @@ async def _requirements(
 ) -> list[Requirement]:
     """Checked as preflight will check them; a retained workload counts as room, for it goes first."""
     observer, watcher = fleet.observers[spec.name], fleet.watchers[spec.name]
-    capacity, problem = await observer.requirements()
+    capacity, problem = await observer.requirements(spec)
     retained = next((w for w, _ in watcher.held() if blue is not None and w.id != blue.id), None)
     seen = observer.snapshot(capacity=capacity, router_problem=problem)
     return requirements(spec, blue, seen, retained, steps=steps)

@@ -135,7 +135,9 @@ class WorkloadRuntime(Protocol):
         """Starts replicas again that ended without anybody left to restart them. No error when all is well."""
         ...
 
-    async def capacity(self) -> Capacity: ...
+    async def capacity(self, runtime: str = "") -> Capacity:
+        """Of the machine that `runtime` starts workloads on, where there are several; "" is the only or first one."""
+        ...
 
     async def usage(self, workload_ids: Collection[str]) -> Mapping[str, Usage]:
         """What these workloads use now. One of which nothing runs, or that can't be measured, is missing, never zero.

@@ -185,7 +185,7 @@ class FakeRuntime:
             ),
         )
 
-    async def capacity(self) -> Capacity:
+    async def capacity(self, runtime: str = "") -> Capacity:
         used = Resources()
         for running in self._running.values():
             workload = running.status.workload

@@ -19,15 +19,16 @@ T = TypeVar("T")
 
 
 class SeveralRuntimes:
-    """`runtimes` by the name that services have in `runtime`. They share one machine: its capacity is that of the
-    first, and what all of them use is used.
+    """`runtimes` by the name that services have in `runtime`. They share one machine, but for those that are named in
+    `elsewhere`: its capacity is that of the first, and what all of them use is used.
 
     A workload is looked for where it was last seen, then everywhere. That one runtime does not have it says nothing
     while another can't be asked: then RuntimeFailure is raised, never None returned.
     """
 
-    def __init__(self, runtimes: Mapping[str, WorkloadRuntime]) -> None:
+    def __init__(self, runtimes: Mapping[str, WorkloadRuntime], *, elsewhere: Collection[str] = ()) -> None:
         self._runtimes = dict(runtimes)
+        self._elsewhere = frozenset(elsewhere) & self._runtimes.keys()
         self._where: dict[str, WorkloadRuntime] = {}
 
     def _named(self, request: LaunchRequest) -> WorkloadRuntime:
@@ -112,8 +113,12 @@ class SeveralRuntimes:
         if (holder := await self._holder(workload_id)) is not None:
             await holder.heal(workload_id)
 
-    async def capacity(self) -> Capacity:
-        capacities = await self._ask_all(lambda runtime: runtime.capacity())
+    async def capacity(self, runtime: str = "") -> Capacity:
+        """Of one whose engine is elsewhere: its own. The others share this machine."""
+        if runtime in self._elsewhere:
+            return await self._runtimes[runtime].capacity()
+        here = [each for name, each in self._runtimes.items() if name not in self._elsewhere]
+        capacities = await asyncio.gather(*(each.capacity() for each in here))
         used = Resources()
         for capacity in capacities:
             used = used.plus(capacity.used)

@@ -52,7 +52,7 @@ class RuntimeSettings:
     @property
     def is_elsewhere(self) -> bool:
         """Whether an engine on another machine runs the workloads, or one that is reached as if it were."""
-        return self.kind == "docker" and (bool(self.address) or parse_engine_host(self.host).is_elsewhere)
+        return bool(self.address) or parse_engine_host(self.host).is_elsewhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ def _gpus(configuration: Configuration | None) -> Finding:
     stated = configuration.capacity.gpus if configuration else None
     if stated is not None:
         return Finding("GPUs", True, f"{stated}, as [capacity] gpus says")
-    if configuration is not None and configuration.runtime.is_elsewhere:
+    if configuration is not None and configuration.runtime.kind == "docker" and configuration.runtime.is_elsewhere:
         to_do = "if there are any: [capacity] gpus = NUMBER"
         return Finding("GPUs", False, "the engine's machine counts none", needed=False, to_do=to_do)
     try:

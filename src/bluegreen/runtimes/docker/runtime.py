@@ -172,7 +172,7 @@ class DockerRuntime:
                 return
             await self._replicas.bring_up(record, range(record.workload.replicas), containers, lost=True)
 
-    async def capacity(self) -> Capacity:
+    async def capacity(self, runtime: str = "") -> Capacity:
         """With what containers that are not ours may use."""
         return await self._accounts.capacity()
 

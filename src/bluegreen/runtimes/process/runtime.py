@@ -117,7 +117,7 @@ class ProcessRuntime:
         path = self._records.kept(workload_id)
         return await asyncio.to_thread(read_logs, path, lines) if path else ()
 
-    async def capacity(self) -> Capacity:
+    async def capacity(self, runtime: str = "") -> Capacity:
         used = Resources()
         for record in self._records.all():
             used = used.plus(record.workload.resources.times(record.workload.replicas))
