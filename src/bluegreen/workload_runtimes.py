@@ -41,9 +41,10 @@ def make_allocator(configuration: Configuration) -> DeviceAllocator:
     """What gives out GPUs: one for the machine, whatever runs the workloads."""
     survey, stated = GpuSurvey(), configuration.capacity.gpus
     found = survey.detect()
-    if found and stated is not None and stated > len(found):
-        log.warning("[capacity] gpus is %d, and NVML finds %d; those are given out", stated, len(found))
-    return DeviceAllocator(devices_to_give(found, stated), survey)
+    pretended = stated is not None and stated > len(found)
+    if found and pretended:
+        log.warning("[capacity] gpus is %s, and NVML finds %d: nobody looks who else uses them", stated, len(found))
+    return DeviceAllocator(devices_to_give(found, stated), None if pretended else survey)
 
 
 def _processes(configuration: Configuration, devices: DeviceAllocator) -> WorkloadRuntime:

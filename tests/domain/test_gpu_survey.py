@@ -82,6 +82,6 @@ def test_the_driver_of_this_machine_is_no_error_whatever_it_is() -> None:
 def test_what_is_stated_limits_what_is_found_and_is_believed_without_a_driver() -> None:
     assert list(devices_to_give([0, 2, 3], None)) == [0, 2, 3]
     assert list(devices_to_give([0, 2, 3], 2)) == [0, 2]
-    assert list(devices_to_give([0], 4)) == [0]
+    assert list(devices_to_give([0], 4)) == [0, 1, 2, 3], "pretended, as the example does"
     assert list(devices_to_give([], 3)) == [0, 1, 2]
     assert list(devices_to_give([], None)) == []

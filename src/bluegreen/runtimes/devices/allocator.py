@@ -77,7 +77,7 @@ def demand_of(request: LaunchRequest, replicas: int) -> GpuDemand:
 
 
 def devices_to_give(found: Sequence[int], stated: int | None) -> Sequence[int]:
-    """Of those that the driver found, as many as `stated`. Without a driver the statement is believed."""
+    """Of those that the driver found, as many as `stated`. A statement of more is believed: it pretends."""
     if stated is None:
         return found
-    return found[:stated] if found else range(stated)
+    return found[:stated] if stated <= len(found) else range(stated)
