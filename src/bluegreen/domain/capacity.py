@@ -134,7 +134,7 @@ def needed_text(resources: Resources) -> str:
         text
         for amount, text in (
             (resources.gpus, counted(resources.gpus, "GPU")),
-            (resources.cpus, f"{resources.cpus:g} CPUs"),
+            (resources.cpus, f"{resources.cpus:g} CPU{'' if resources.cpus == 1 else 's'}"),
             (resources.memory_mb, f"{resources.memory_mb} MB"),
         )
         if amount

@@ -138,7 +138,7 @@ def get(workload_id: WorkloadId, /, *, as_json: o.Json = False, config: o.Config
     for replica in view.replicas:
         health = {True: "healthy", False: "unhealthy", None: "health unknown"}[replica.healthy]
         print(printable(f"replica {replica.index}: {replica.state} on {replica.endpoint or '-'}, {health}, "
-                        f"{replica.restarts} restarts{f', {replica.error}' if replica.error else ''}"))  # fmt: skip
+                        f"{plural(replica.restarts, 'restart')}{f', {replica.error}' if replica.error else ''}"))  # fmt: skip
     return 0
 
 
