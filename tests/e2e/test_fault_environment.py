@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from examples.system import OperationFailed, System, until
+from examples.system import OperationFailed, System
 
 from tests.e2e import faults
 from tests.e2e.faults import (
@@ -28,6 +26,7 @@ from tests.e2e.faults import (
     kill_daemon,
     steady_traffic,
 )
+from tests.e2e.full_disk import NOTHING_AT_ALL, full_disk, the_walk_holds_and_goes_on
 
 pytest_plugins = ["tests.e2e.fault_fixtures"]
 
@@ -96,20 +95,6 @@ def test_a_second_daemon_for_the_same_state_is_refused(own: System) -> None:
 # -- a full disk ----------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def full_disk(system: System, bytes_per_file: int) -> Iterator[None]:
-    """The daemon can't make any file longer than this: what it appends to is longer already."""
-    daemon = psutil.Process(system.daemon_pid())
-    _, hard = daemon.rlimit(resource.RLIMIT_FSIZE)
-    daemon.rlimit(resource.RLIMIT_FSIZE, (bytes_per_file, hard))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            daemon.rlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
-
-NOTHING_AT_ALL = 0
 SMALL_FILES = 2048
 """The routes still fit, the log doesn't."""
 
@@ -161,25 +146,7 @@ def test_with_a_full_disk_no_deployment_begins(own: System) -> None:
 
 @pytest.mark.parametrize("phase", ["verifying", "monitoring"])
 def test_with_a_full_disk_the_walk_holds_and_goes_on_when_there_is_space(own: System, phase: str) -> None:
-    (own.directory / "hold-v2").touch()
-    with steady_traffic(own) as traffic:
-        deployment = own.deploy("v2", overrides={"policy.monitor_seconds": "0.5", "policy.retain_seconds": "0"})
-        own.wait(deployment, "verifying")
-        if phase == "monitoring":
-            (own.directory / "hold-v2").unlink()
-            own.wait(deployment, "monitoring")
-        with full_disk(own, NOTHING_AT_ALL):
-            (own.directory / "hold-v2").unlink(missing_ok=True)
-            until(
-                lambda: "holding" in own.status()["deployment"]["reason"],
-                "a reason that tells of the full disk",
-                state=lambda: own.status()["deployment"],
-            )
-            assert own.status()["deployment"]["phase"] == phase
-            assert answered_by(own) == ("v1" if phase == "verifying" else "v2")
-        own.wait(deployment, "completed")
-    traffic.assert_no_request_failed()
-    assert_settled(own, "v2")
+    the_walk_holds_and_goes_on(own, phase)
 
 
 # -- a log that can't be trusted ------------------------------------------------------------------------------------

@@ -167,6 +167,8 @@ class DockerEngine:
         self._process.kill()
         self._process.wait()
         self._process = None
+        # Its containerd dies with it; where nobody reaps that, the next dockerd takes the zombie for a running one.
+        (self.directory / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
@@ -294,16 +296,20 @@ def _tiny_server_binary(directory: Path) -> bytes:
 
 
 @contextmanager
-def running_engine(*options: str) -> Iterator[DockerEngine]:
-    """`options` are more of dockerd's, with `@directory@` for its own directory."""
+def running_engine(*options: str, data_mb: int = 0) -> Iterator[DockerEngine]:
+    """`options` are more of dockerd's; `data_mb` is all the space it has, when that is not to be the disk's."""
     require_docker()
     directory = Path(tempfile.mkdtemp(prefix="dk-"))
+    data = directory / "data"
     try:
+        if data_mb:
+            data.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={data_mb}m", "tmpfs", str(data)], check=True)
         given = os.environ.get(GIVEN, "")
         if given:
             engine: DockerEngine = GivenEngine(directory, socket=Path(given.removeprefix("unix://")))
         else:
-            engine = DockerEngine(directory, *(option.replace("@directory@", str(directory)) for option in options))
+            engine = DockerEngine(directory, *options)
         try:
             try:
                 engine.start()
@@ -314,4 +320,6 @@ def running_engine(*options: str) -> Iterator[DockerEngine]:
         finally:
             engine.close()
     finally:
+        if data_mb:
+            subprocess.run(["umount", "--lazy", str(data)], check=False)
         shutil.rmtree(directory, ignore_errors=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bluegreen.control.ports import Clock, Prober, WorkloadRuntime
 from bluegreen.control.waiting import rest
+from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.health import Health, ReplicaHealth, WorkloadHealth
 from bluegreen.domain.model import ReplicaStatus, Workload, WorkloadStatus
 from bluegreen.domain.service import HealthCheck
@@ -46,6 +47,7 @@ class WorkloadMonitor:
         self.looked_at = 0.0
         """When everything was last checked on demand, by the monotonic clock."""
         self._calm = False
+        self._trouble = ""
         self._check = check
         self._protocol = protocol
         self._runtime = runtime
@@ -99,10 +101,17 @@ class WorkloadMonitor:
 
     async def _run(self) -> None:
         while True:
+            # A monitor that dies would leave stale answers behind; unknown is what it must say instead.
             try:
                 await self.look()
+                self._trouble = ""
+            except BluegreenError as problem:
+                # An engine that is away for an hour is worth a line, not one for each look.
+                if self._trouble != problem.message:
+                    log.warning("%s can't be looked at: %s", self.workload.id, problem.message)
+                self._trouble = problem.message
+                self._replicas.clear()
             except Exception:
-                # A monitor that dies would leave stale answers behind; unknown is what it must say instead.
                 log.exception("looking at %s failed", self.workload.id)
                 self._replicas.clear()
             self._hurry.clear()

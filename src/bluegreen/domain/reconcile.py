@@ -125,7 +125,8 @@ def _pulled(d: Deployment) -> str:
 def _starting(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     green = green_of(d)
     if d.failures.get(StartWorkload.name):
-        return _failing(f"{green.color} of '{d.service}' could not be started: {d.last_error[StartWorkload.name]}")
+        problem = d.last_error[StartWorkload.name]
+        return _failing(f"{green.color} of '{d.service}' could not be started: {problem}{untouched(d)}")
     occupants = [
         status.workload.id
         for status in seen.workloads.values()
