@@ -9,7 +9,7 @@ from bluegreen.control.executor import launch_request
 from bluegreen.control.fleet import Fleet
 from bluegreen.control.workload_lookup import maker_of
 from bluegreen.domain import events as e
-from bluegreen.domain.deployment import Deployment, Phase, replay, route_of
+from bluegreen.domain.deployment import Deployment, Phase, replay, route_of, stands_on
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Workload
 
@@ -21,7 +21,7 @@ async def recover(fleet: Fleet) -> None:
     not (after a reboot), and lets the watchers walk on."""
     fleet.alerts.start()
     store = fleet.ports.store
-    newest = set((await store.latest()).values())
+    newest = {await _standing(fleet, deployment_id) for deployment_id in (await store.latest()).values()}
     for deployment_id in dict.fromkeys([*await store.unfinished(), *newest]):
         records = await store.read(deployment_id)
         deployment = replay(records)
@@ -34,6 +34,14 @@ async def recover(fleet: Fleet) -> None:
     await asyncio.gather(*(_resume(fleet, name) for name in fleet.watchers))
     await _report_orphans(fleet)
     await _forget_secrets(fleet)
+
+
+async def _standing(fleet: Fleet, newest: str) -> str:
+    """The newest deployment, or the one it was built upon when that was rolled back since."""
+    deployment = replay(await fleet.ports.store.read(newest))
+    known = deployment.service in fleet.watchers and deployment.phase.terminal
+    maker = await maker_of(fleet, deployment.active) if known and deployment.active else None
+    return maker.id if maker is not None and stands_on(deployment, maker) else newest
 
 
 async def _forget_secrets(fleet: Fleet) -> None:

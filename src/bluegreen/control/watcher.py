@@ -27,6 +27,7 @@ from bluegreen.domain.deployment import (
     apply,
     held_workloads,
     replay,
+    stands_on,
 )
 from bluegreen.domain.errors import BluegreenError, IllegalEvent, RouterError, StoreError
 from bluegreen.domain.model import Workload
@@ -51,6 +52,7 @@ class ServiceWatcher:
         self.service = service
         self.live: dict[str, Deployment] = {}
         self.last: Deployment | None = None
+        self._rolled_back: Deployment | None = None
         """The newest deployment, ended or not: it alone tells what the slots hold."""
         self.reasons: dict[str, str] = {}
         self._store = store
@@ -186,6 +188,9 @@ class ServiceWatcher:
         if after.phase.terminal:
             del self.live[after.id]
             self.reasons[after.id] = str(after.phase)
+            self._rolled_back = after if after.phase is Phase.ROLLED_BACK else self._rolled_back
+            if self.last and self._rolled_back and stands_on(self.last, self._rolled_back):
+                self.last = self._rolled_back
         self._attend()
 
     def held(self) -> list[tuple[Workload, Deployment]]:

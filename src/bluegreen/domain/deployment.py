@@ -276,6 +276,14 @@ def route_of(workload: Workload) -> tuple[RouteTarget, ...]:
     return (RouteTarget(workload.color, workload.id, 100),)
 
 
+def stands_on(ended: Deployment, other: Deployment) -> bool:
+    """Whether `ended` moved no traffic, and the version that it was to replace was rolled back since by `other`: then
+    `other` knows what has the traffic."""
+    upon = ended.active
+    back = ended.phase.terminal and other.phase is Phase.ROLLED_BACK and ended.id != other.id
+    return back and upon is not None and other.green is not None and upon.id == other.green.id
+
+
 def held_workloads(live: Iterable[Deployment], last: Deployment | None) -> list[tuple[Workload, Deployment]]:
     """What stands in a service's slots, each with a deployment that knows it: the active workload of the newest
     deployment, and what those under way still have."""
