@@ -8,6 +8,7 @@ import logging
 from bluegreen.control.fleet import Fleet
 from bluegreen.control.requests import ShutdownRequest
 from bluegreen.control.views import MessageView
+from bluegreen.domain.capacity import counted
 from bluegreen.domain.deployment import IN_PROGRESS, Phase
 from bluegreen.domain.errors import BluegreenError, Refused
 
@@ -31,7 +32,7 @@ async def prepare_shutdown(fleet: Fleet, request: ShutdownRequest) -> MessageVie
     if request.keep_workloads:
         return MessageView("daemon and router stop; workloads go on, unreachable until: bluegreen up")
     stopped = await _stop_workloads(fleet)
-    return MessageView(f"daemon, router and {stopped} workloads stop")
+    return MessageView(f"daemon, router and {counted(stopped, 'workload')} stop")
 
 
 async def _stop_workloads(fleet: Fleet) -> int:

@@ -52,8 +52,9 @@ class ServiceWatcher:
         self.service = service
         self.live: dict[str, Deployment] = {}
         self.last: Deployment | None = None
+        """The newest deployment, ended or not: it alone tells what the slots hold. When it came to nothing and the
+        version that it was to replace was rolled back since: the deployment of that."""
         self._rolled_back: Deployment | None = None
-        """The newest deployment, ended or not: it alone tells what the slots hold."""
         self.reasons: dict[str, str] = {}
         self._store = store
         self._executor = executor

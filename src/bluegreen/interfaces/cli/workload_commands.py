@@ -137,8 +137,9 @@ def get(workload_id: WorkloadId, /, *, as_json: o.Json = False, config: o.Config
     )
     for replica in view.replicas:
         health = {True: "healthy", False: "unhealthy", None: "health unknown"}[replica.healthy]
-        print(printable(f"replica {replica.index}: {replica.state} on {replica.endpoint or '-'}, {health}, "
-                        f"{plural(replica.restarts, 'restart')}{f', {replica.error}' if replica.error else ''}"))  # fmt: skip
+        error = f", {replica.error}" if replica.error else ""
+        where = f"replica {replica.index}: {replica.state} on {replica.endpoint or '-'}"
+        print(printable(f"{where}, {health}, {plural(replica.restarts, 'restart')}{error}"))
     return 0
 
 
