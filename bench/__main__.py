@@ -17,6 +17,8 @@ from bench import (
     counting_read,
     deploy_to_switched,
     detection,
+    docker_walk,
+    docker_watch,
     doors,
     false_rollbacks,
     metrics_store,
@@ -44,6 +46,8 @@ FIGURES: dict[str, Callable[[], Sequence[Row]]] = {
     "usual_rules": usual_rules.measure,
     "usage_cost": usage_cost.measure,
     "metrics_store": metrics_store.measure,
+    "docker_walk": docker_walk.measure,
+    "docker_watch": docker_watch.measure,
 }
 
 

@@ -117,7 +117,12 @@ async def _under_load(system: System, count: int) -> tuple[Walks, list[LoadRepor
 
 def measure() -> Sequence[Row]:
     with fast_system() as system:
-        walks, loads, paced = asyncio.run(_under_load(system, rounds()))
+        return under_load(system, rounds())
+
+
+def under_load(system: System, count: int) -> Sequence[Row]:
+    """Of a system with FIRST deployed and alone, after so many rounds of walks."""
+    walks, loads, paced = asyncio.run(_under_load(system, count))
     done = f"{walks.deployments} deployments, {walks.rollbacks} rollbacks"
     rows = []
     for kind, load, traffic in zip(("keep-alive", "new connections"), loads, paced, strict=True):
