@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import stat
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pytest
 from bluegreen.control.ports import LaunchRequest, PullProgress
 from bluegreen.domain.container import ContainerSettings
 from bluegreen.domain.errors import RuntimeFailure
-from bluegreen.domain.model import Resources
 from bluegreen.runtimes.docker.runtime import DockerRuntime
+from tests.integration.docker_support import nobody
+from tests.integration.docker_support import runtime as runtime
 from tests.support.docker_engine import DockerEngine
 from tests.support.registry import PASSWORD, USER, Registry
 from tests.support.registry import registry as registry
@@ -24,28 +24,13 @@ from tests.support_runtime import eventually, make_request, until_listening
 LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def docker_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where Docker's own client would keep its logins."""
     directory = tmp_path / "docker-client"
     directory.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(directory))
     return directory
-
-
-@pytest.fixture
-async def runtime(docker_engine: DockerEngine, docker_directory: Path, tmp_path: Path) -> AsyncIterator[DockerRuntime]:
-    made = DockerRuntime(
-        tmp_path / "state",
-        host=docker_engine.host,
-        base_directory=tmp_path,
-        capacity=Resources(cpus=8.0, memory_mb=4096),
-        network=docker_engine.network,
-    )
-    yield made
-    for status in await made.list():
-        await made.stop(status.workload.id)
-    await made.aclose()
 
 
 def log_in(directory: Path, registry: Registry, **entry: str) -> None:
@@ -55,10 +40,6 @@ def log_in(directory: Path, registry: Registry, **entry: str) -> None:
 
 def request(image: str, pull: str = "missing") -> LaunchRequest:
     return replace(make_request(("/server", "{port}"), image=image), container=ContainerSettings(pull=pull))
-
-
-async def nobody(_: PullProgress) -> None:
-    """For whom progress is nothing."""
 
 
 async def test_a_missing_image_is_pulled_told_and_pinned(

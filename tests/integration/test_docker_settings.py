@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from bluegreen.control.ports import LaunchRequest, PullProgress
+from bluegreen.control.ports import LaunchRequest
 from bluegreen.domain.container import ContainerSettings, Mount
 from bluegreen.domain.errors import RuntimeFailure
-from bluegreen.domain.model import Resources, WorkloadStatus
+from bluegreen.domain.model import WorkloadStatus
 from bluegreen.runtimes.docker.runtime import DockerRuntime
+from tests.integration.docker_support import nobody
+from tests.integration.docker_support import runtime as runtime
 from tests.support.docker_engine import DockerEngine
 from tests.support_runtime import eventually, make_request, until_listening
 
 PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture
-async def runtime(docker_engine: DockerEngine, tmp_path: Path) -> AsyncIterator[DockerRuntime]:
-    docker_engine.make_server_image("registry/inference-model:v1.0")
-    made = DockerRuntime(
-        tmp_path / "state",
-        host=docker_engine.host,
-        base_directory=tmp_path,
-        capacity=Resources(cpus=8.0, memory_mb=4096),
-        network=docker_engine.network,
-    )
-    yield made
-    for status in await made.list():
-        await made.stop(status.workload.id)
-    await made.aclose()
 
 
 def request(settings: ContainerSettings, image: str = "registry/inference-model:v1.0") -> LaunchRequest:
@@ -43,10 +28,6 @@ def request(settings: ContainerSettings, image: str = "registry/inference-model:
 async def started(runtime: DockerRuntime, wanted: LaunchRequest) -> WorkloadStatus:
     await runtime.start(wanted)
     return await until_listening(runtime, wanted.workload.id)
-
-
-async def nobody(_: PullProgress) -> None:
-    """For whom progress is nothing."""
 
 
 def inside(status: WorkloadStatus) -> Path:

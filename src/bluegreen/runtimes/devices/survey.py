@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from bluegreen.domain.gpu_inventory import GpuProcess, GpuReading
+from bluegreen.runtimes.devices.nvml import Nvml
 from bluegreen.runtimes.devices.patient import ANSWER_SECONDS, PatientDriver
 
 MEGABYTE = 2**20
@@ -24,15 +24,7 @@ class SurveyDriver(Protocol):
     def close(self) -> None: ...
 
 
-class NvmlSurveyDriver:
-    """Raises ImportError or pynvml.NVMLError when there is none."""
-
-    def __init__(self) -> None:
-        import pynvml  # An extra, and slow to import.
-
-        self._nvml: Any = pynvml
-        pynvml.nvmlInit()
-
+class NvmlSurveyDriver(Nvml):
     def count(self) -> int:
         return int(self._nvml.nvmlDeviceGetCount())
 
@@ -56,17 +48,6 @@ class NvmlSurveyDriver:
             processes=None if running is None else tuple(_process(one) for one in (*running, *(served or ()))),
             mig=bool(mig),
         )
-
-    def _value(self, ask: Callable[[], Any]) -> Any:
-        """Not every device knows everything: most have no MIG mode, for one."""
-        try:
-            return ask()
-        except self._nvml.NVMLError:
-            return None
-
-    def close(self) -> None:
-        with suppress(self._nvml.NVMLError):
-            self._nvml.nvmlShutdown()
 
 
 def _process(one: Any) -> GpuProcess:

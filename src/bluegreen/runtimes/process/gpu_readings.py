@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from bluegreen.domain.usage import GpuUsage
+from bluegreen.runtimes.devices.nvml import Nvml
 from bluegreen.runtimes.devices.patient import ANSWER_SECONDS, PatientDriver
 
 
@@ -19,15 +19,7 @@ class GpuDriver(Protocol):
     def close(self) -> None: ...
 
 
-class NvmlDriver:
-    """Raises ImportError or pynvml.NVMLError when there is none."""
-
-    def __init__(self) -> None:
-        import pynvml  # An extra, and slow to import.
-
-        self._nvml: Any = pynvml
-        pynvml.nvmlInit()
-
+class NvmlDriver(Nvml):
     def read(self, index: int) -> GpuUsage | None:
         nvml = self._nvml
         try:
@@ -40,17 +32,6 @@ class NvmlDriver:
         if percent is None and used is None and celsius is None:
             return None
         return GpuUsage(index, None if percent is None else percent / 100, used, celsius)
-
-    def _value(self, ask: Callable[[], Any]) -> Any:
-        """Not every device knows everything: a vGPU has no temperature, for one."""
-        try:
-            return ask()
-        except self._nvml.NVMLError:
-            return None
-
-    def close(self) -> None:
-        with suppress(self._nvml.NVMLError):
-            self._nvml.nvmlShutdown()
 
 
 class GpuReadings:
