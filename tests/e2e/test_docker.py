@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from examples.system import System, until
@@ -135,3 +136,37 @@ def test_an_engine_without_gpus_fails_green_with_what_to_do_and_blue_is_untouche
     assert "install NVIDIA's container toolkit" in view["cause"]
     assert {container["Id"] for container in docker_engine.containers()} == before
     assert system.status()["active"] == "blue"
+
+
+async def test_the_six_tools_do_it_with_containers(system: System, docker_engine: DockerEngine) -> None:
+    load = traffic(system)
+    await load.start()
+
+    async def ask(operation: str, **arguments: Any) -> Any:
+        return await asyncio.to_thread(system.call, operation, **arguments)
+
+    labels = {"app": "inference-model", "env": "production"}
+    (blue,) = (await ask("workload_list", labels=labels))["items"]
+    green = await ask(
+        "workload_submit",
+        name="inference-model-green",
+        image="registry/inference-model:v2",
+        labels={**labels, "deployment": "green", "version": "v2"},
+    )
+    found: dict[str, Any] = {}
+    while found.get("state") != "running":
+        found = await ask("workload_get", workloadId=green["id"])
+        assert found["state"] in ("pending", "scheduled", "running"), found
+        await asyncio.sleep(0.05)
+    assert found["spec"]["digest"].startswith("sha256:")
+    assert len(found["endpoints"]) == 2
+    moved = await ask("workload_submit", name="inference-model-service", labels={**labels, "activeDeployment": "green"})
+    assert moved["route"]["activeDeployment"] == "green"
+    stopped = await ask("workload_stop", workloadId=blue["id"])
+    assert stopped["state"] == "draining"
+    await asyncio.to_thread(until, lambda: versions(docker_engine) == ["v2", "v2"], "v1 is gone", timeout_seconds=60.0)
+    logs = await ask("workload_logs", workloadId=green["id"])
+    assert "replica-0 | ready" in logs["lines"]
+    report = await load.stop()
+    assert report.failed == 0, report.failures
+    assert set(report.by_version) == {"v1", "v2"}
