@@ -169,3 +169,20 @@ async def test_an_image_that_nobody_has_any_more_is_said(runtime: DockerRuntime,
     with pytest.raises(RuntimeFailure, match="was removed from the engine, and no registry has it"):
         await runtime.start(wanted)
     assert await runtime.list() == []
+
+
+async def test_what_is_pinned_is_got_by_its_digest_however_the_tag_moved(
+    runtime: DockerRuntime, docker_engine: DockerEngine, registry: Registry, docker_directory: Path
+) -> None:
+    log_in(docker_directory, registry)
+    image = registry.offer(docker_engine, "app/model:stable", "LABEL build=1")
+    before = await runtime.prepare(request(image), nobody)
+    docker_engine.remove_image(image)
+    docker_engine.remove_image(before.digest)
+    registry.offer(docker_engine, "app/model:stable", "LABEL build=2")
+    wanted = request(image, "always")
+    wanted = replace(wanted, workload=replace(wanted.workload, digest=before.digest))
+    assert (await runtime.prepare(wanted, nobody)).digest == before.digest
+    await runtime.start(wanted)
+    (container,) = docker_engine.containers()
+    assert container["Labels"]["build"] == "1"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bluegreen.control import requests as r
-from bluegreen.control.deploying import abort
+from bluegreen.control.deploying import abort, rollback
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import Phase
 from bluegreen.runtimes.fake import Behavior
@@ -108,3 +108,20 @@ async def test_an_image_that_calls_itself_unhealthy_gets_no_traffic() -> None:
         deployment = await world.until(Phase.FAILED)
         assert "unhealthy by the HEALTHCHECK of its image" in deployment.cause
         assert not deployment.switched
+
+
+async def test_going_back_to_a_version_that_is_gone_is_to_what_ran_not_to_what_its_tag_means_now() -> None:
+    async with containers() as world:
+        world.runtime.behaviors["app:stable"] = Behavior(digest=DIGEST)
+        await world.deploy("app:stable")
+        await world.until(Phase.COMPLETED)
+        await world.deploy("app:v2")
+        await world.until(Phase.MONITORING)
+        world.serve("app:v2")
+        await world.until(Phase.COMPLETED)
+        world.runtime.behaviors["app:stable"] = Behavior(digest="registry/app@sha256:ffffffffffffffff")
+        done = await rollback(world.fleet, r.ServiceRequest(service="app", requested_by="ada"))
+        assert done.how == "deploy"
+        deployment = await world.until(Phase.MONITORING)
+        assert deployment.green is not None
+        assert (deployment.green.image, deployment.green.digest) == ("app:stable", DIGEST)

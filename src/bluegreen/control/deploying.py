@@ -83,9 +83,10 @@ async def deploy(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
     return await begin(fleet, request)
 
 
-async def begin(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
-    """A deployment whose overrides are allowed. Who may not move traffic gets one that waits for a person, as long as
-    an orphan may when the service does not say how long."""
+async def begin(fleet: Fleet, request: r.DeployRequest, *, digest: str = "") -> v.DeploymentView:
+    """A deployment whose overrides are allowed, of exactly the content of `digest` when that is given. Who may
+    not move traffic gets one that waits for a person, as long as an orphan may when the service does not say how
+    long."""
     overrides = dict(request.overrides)
     if not fleet.caller.scope.includes(Scope.SWITCH):
         overrides["policy.auto_promote"] = "false"
@@ -117,6 +118,7 @@ async def begin(fleet: Fleet, request: r.DeployRequest) -> v.DeploymentView:
         overrides=remembered,
         force=request.force,
         note=request.note,
+        digest=digest,
     )
     deployment = await watcher.request(deployment_id, event, admit=lambda: _refuse_if_busy(watcher))
     return deployment_view(fleet, deployment)
@@ -237,7 +239,8 @@ async def _deploy_previous(fleet: Fleet, watcher: ServiceWatcher, request: r.Ser
     active = watcher.last.active if watcher.last else None
     for past in await read_history(fleet, request.service, limit=50):
         if past.phase is Phase.COMPLETED and past.blue and active and past.green and past.green.id == active.id:
-            view = await deploy(
+            # What ran, not what its tag means by now.
+            view = await begin(
                 fleet,
                 r.DeployRequest(
                     service=request.service,
@@ -246,6 +249,7 @@ async def _deploy_previous(fleet: Fleet, watcher: ServiceWatcher, request: r.Ser
                     force=True,
                     note=f"rollback of {past.id}",
                 ),
+                digest=past.blue.digest,
             )
             took = (past.switched_at or past.requested_at) - past.requested_at
             text = (

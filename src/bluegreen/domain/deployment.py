@@ -40,7 +40,7 @@ class Deployment:
     blue: Workload | None = None
     green: Workload | None = None
     digest: str = ""
-    """What the image's name meant when green was prepared; "" where there are no images."""
+    """What the image's name meant when green was prepared, or what was asked for; "" where there are no images."""
     pulled: tuple[int, int] | None = None
     """Bytes of the image that have come, and how many there are, as far as is known."""
     prepared: str = ""
@@ -137,6 +137,7 @@ def requested(deployment_id: str, service: str, at: float, event: e.DeploymentRe
         generation=event.generation,
         overrides=dict(event.overrides),
         force=event.force,
+        digest=event.digest,
     )
 
 

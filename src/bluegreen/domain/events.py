@@ -33,6 +33,8 @@ class DeploymentRequested(Event):
     overrides: dict[str, str] = field(default_factory=dict)
     force: bool = False
     note: str = ""
+    digest: str = ""
+    """The exact content that is wanted, when the image's name may mean another by now: of a version that ran before."""
 
 
 @dataclass(frozen=True, slots=True)

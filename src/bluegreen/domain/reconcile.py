@@ -103,7 +103,7 @@ def _preflight(d: Deployment, spec: ServiceSpec, seen: Observation) -> Plan:
     if spec.runtime in PREPARED_RUNTIMES and e.GreenPrepared.kind not in d.seen:
         if d.failures.get(PrepareWorkload.name):
             return _failing(f"nothing was started{untouched(d)}: {d.last_error[PrepareWorkload.name]}")
-        return Plan(f"getting {d.image}{_pulled(d)}", actions=(PrepareWorkload(green),))
+        return Plan(f"getting {d.image}{_pulled(d)}", actions=(PrepareWorkload(replace(green, digest=d.digest)),))
     green = replace(green, digest=d.digest)
     found = next((check.detail for check in checks if check.name == "running version identified"), "first deployment")
     passed = e.PreflightPassed(

@@ -100,7 +100,8 @@ class FakeRuntime:
             await progress(PullProgress(received_bytes, behavior.pulled_bytes[-1]))
         if behavior.prepare_failure:
             raise RuntimeFailure(behavior.prepare_failure)
-        return Preparation(behavior.digest, "pulled" if behavior.pulled_bytes else "")
+        digest = request.workload.digest or behavior.digest
+        return Preparation(digest, "pulled" if behavior.pulled_bytes else "")
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         workload = request.workload

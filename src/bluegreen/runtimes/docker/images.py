@@ -23,12 +23,20 @@ class Images:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def prepare(self, reference: str, pull: str, progress: Progress) -> Preparation:
-        """The image as `pull` says (always, missing, never). Raises RuntimeFailure when there is none to be had."""
-        image = None if pull == "always" else await self.find(reference)
+    async def prepare(self, workload: Workload, pull: str, progress: Progress) -> Preparation:
+        """The image as `pull` says (always, missing, never), or the content that the workload is pinned to. Raises
+        RuntimeFailure when there is none to be had."""
+        reference = workload.digest or workload.image
+        # What is pinned can't be newer in the registry.
+        image = None if pull == "always" and not workload.digest else await self.find(reference)
         if image is not None:
-            return Preparation(
-                digest_of(image, reference), f"{short_digest(digest_of(image, reference))}, was here already"
+            digest = digest_of(image, reference)
+            return Preparation(digest, f"{short_digest(digest)}, was here already")
+        if reference.startswith("sha256:"):
+            raise RuntimeFailure(
+                f"image {workload.image} ({short_digest(reference)}) was removed from the engine, and no registry has "
+                "it",
+                hint="Build or load it again.",
             )
         if pull == "never":
             raise RuntimeFailure(
@@ -37,37 +45,28 @@ class Images:
             )
         began = time.monotonic()
         pulled = await self._pull(reference, progress)
-        image = await self.find(reference)
-        if image is None:
-            raise RuntimeFailure(f"image {reference} was pulled and is gone again")
-        seconds = time.monotonic() - began
+        digest = digest_of(await self._there(reference), reference)
         size = pulled.progress.total_bytes
-        what = (
-            "the registry has nothing newer, asked"
-            if pulled.nothing_new
-            else f"pulled{f' {size_text(size)}' if size else ''}"
-        )
-        digest = digest_of(image, reference)
-        return Preparation(digest, f"{short_digest(digest)}, {what} in {seconds:.1f} s")
+        what = f"pulled {size_text(size)}" if size else "pulled"
+        if pulled.nothing_new:
+            what = "the registry has nothing newer, asked"
+        return Preparation(digest, f"{short_digest(digest)}, {what} in {time.monotonic() - began:.1f} s")
 
     async def of(self, workload: Workload, pull: str) -> Image:
         """What a workload runs: its pinned content, else what its image's name means. Pulled again when it was removed
         from the engine in between. Raises RuntimeFailure when it can't be had any more."""
         reference = workload.digest or workload.image
         image = await self.find(reference)
-        if image is not None:
-            return image
-        if reference.startswith("sha256:"):
-            raise RuntimeFailure(
-                f"image {workload.image} ({short_digest(reference)}) was removed from the engine, and no registry has "
-                "it",
-                hint="Build or load it again.",
-            )
-        await self.prepare(reference, pull if pull == "never" else "always", _nobody)
-        found = await self.find(reference)
-        if found is None:
-            raise RuntimeFailure(f"image {reference} was pulled and is gone again")
-        return found
+        if image is None:
+            await self.prepare(workload, pull, _nobody)
+            image = await self._there(reference)
+        return image
+
+    async def _there(self, reference: str) -> Image:
+        image = await self.find(reference)
+        if image is None:
+            raise RuntimeFailure(f"image {reference} was pulled and is gone again", hint="Who removes images here?")
+        return image
 
     async def find(self, reference: str) -> Image | None:
         try:
@@ -106,7 +105,7 @@ async def _nobody(_: PullProgress) -> None:
 
 def digest_of(image: Image, reference: str) -> str:
     """`repository@sha256:...` as the image's registry knows it, else the engine's own `sha256:...`."""
-    if "@" in reference:
+    if "@" in reference or reference.startswith("sha256:"):
         return reference
     known = [str(digest) for digest in image.get("RepoDigests") or ()]
     repository = ImageReference.parse(reference).repository

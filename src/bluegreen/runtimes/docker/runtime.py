@@ -114,7 +114,7 @@ class DockerRuntime:
             raise RuntimeFailure(
                 f"the Docker Engine has no network {network}", hint=f"Make it: docker network create {network}"
             )
-        return await self._images.prepare(request.workload.image, settings.pull, progress)
+        return await self._images.prepare(request.workload, settings.pull, progress)
 
     async def start(self, request: LaunchRequest) -> WorkloadStatus:
         """Returns when every replica's command runs or turned out not to be startable, which its status says."""
