@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ connection that the container refused: of 600 after 0.1 ms in the middle, and 36
 FRESH_SECONDS = 5.0
 """How long "it listens" is believed. "It does not" is looked at again whenever somebody asks."""
 FORGOTTEN_SECONDS = 60.0
+BELIEVED_SECONDS = 60.0
 
 
 class Listening(Protocol):
@@ -34,12 +36,24 @@ class Listening(Protocol):
 
 
 class Inside:
-    """For an engine of this machine. Nothing is sent to the container, and nothing is remembered."""
+    """For an engine of this machine. Nothing is sent to the container. That a run of it listens is believed for a
+    while: the kernel takes milliseconds for a table of sockets, and one that stops listening fails its health checks.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._heard: dict[tuple[str, int, int], float] = {}
 
     async def look(self, containers: Iterable[tuple[Container, Endpoint]]) -> None: ...
 
     def __call__(self, container: Container, endpoint: Endpoint, port: int) -> bool:
-        return listens_inside(container["State"]["Pid"], port)
+        run, now = (str(container["State"]["StartedAt"]), int(container["State"]["Pid"]), port), self._monotonic()
+        if now - self._heard.get(run, -BELIEVED_SECONDS) < BELIEVED_SECONDS:
+            return True
+        if not listens_inside(run[1], port):
+            return False
+        self._heard = {known: at for known, at in self._heard.items() if now - at < BELIEVED_SECONDS} | {run: now}
+        return True
 
     async def aclose(self) -> None: ...
 

@@ -105,6 +105,7 @@ class Records:
     def __init__(self, directory: Path) -> None:
         self.running = directory / "workloads"
         self.stopped = directory / "stopped"
+        self._read: dict[str, tuple[tuple[int, int, int], WorkloadRecord]] = {}
 
     def load(self, workload_id: str) -> WorkloadRecord | None:
         """None when it does not exist; raises RuntimeFailure when its record can't be understood."""
@@ -117,10 +118,18 @@ class Records:
                 yield record
 
     def _load(self, path: Path) -> WorkloadRecord | None:
+        """What was read of a file is remembered as long as it is that file: it is never written in place."""
         file = path / "record.json"
         try:
-            return WorkloadRecord.from_json(json.loads(file.read_bytes()))
+            seen = os.stat(file)  # noqa: PTH116 - as often as a health check
+            version = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+            known = self._read.get(str(path))
+            if known is None or known[0] != version:
+                known = (version, WorkloadRecord.from_json(json.loads(file.read_bytes())))
+                self._read[str(path)] = known
+            return known[1]
         except (FileNotFoundError, NotADirectoryError):
+            self._read.pop(str(path), None)
             return None
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RuntimeFailure(

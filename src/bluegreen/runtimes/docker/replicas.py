@@ -13,7 +13,6 @@ from typing import Any
 from bluegreen.domain.errors import RuntimeFailure
 from bluegreen.runtimes.docker import output
 from bluegreen.runtimes.docker.container import (
-    WORKLOAD,
     GpuRequests,
     container_body,
     container_name,
@@ -24,7 +23,6 @@ from bluegreen.runtimes.docker.engine import CONFLICT, GONE, Engine, EngineRefus
 from bluegreen.runtimes.docker.images import Images
 from bluegreen.runtimes.docker.observation import (
     Containers,
-    by_replica,
     how_it_ended,
     killed_for_memory,
     port_is_taken,
@@ -80,7 +78,7 @@ class Replicas:
 
     async def look_at_all(self) -> Sequence[tuple[WorkloadRecord, Containers]]:
         """By id."""
-        containers = await self.all()
+        containers = await self._view.by_workload()
         records = {record.workload.id: record for record in self.records.all()}
         for workload_id, own in containers.items():
             if workload_id not in records and (record := record_in_labels(own.values())):
@@ -88,15 +86,7 @@ class Replicas:
         return [(records[workload_id], containers.get(workload_id, {})) for workload_id in sorted(records)]
 
     async def of(self, workload_id: str) -> Containers:
-        found = await self._view.all()
-        return by_replica(each for each in found if each["Config"]["Labels"].get(WORKLOAD) == workload_id)
-
-    async def all(self) -> dict[str, Containers]:
-        """Those of every workload of ours, by its id."""
-        by_workload: dict[str, list[Mapping[str, Any]]] = {}
-        for container in await self._view.all():
-            by_workload.setdefault(container["Config"]["Labels"][WORKLOAD], []).append(container)
-        return {workload_id: by_replica(containers) for workload_id, containers in by_workload.items()}
+        return (await self._view.by_workload()).get(workload_id, {})
 
     def free_port(self, refused: Collection[int] = ()) -> int:
         """Of the range, and not taken right now, as far as that can be seen from here: the engine refuses a port that
