@@ -170,3 +170,30 @@ async def test_the_six_tools_do_it_with_containers(system: System, docker_engine
     report = await load.stop()
     assert report.failed == 0, report.failures
     assert set(report.by_version) == {"v1", "v2"}
+
+
+async def test_a_row_of_walks_under_saturating_load_loses_no_request(
+    system: System, docker_engine: DockerEngine
+) -> None:
+    """As fast as answers come, on kept and on new connections: there, back, and there for good, twice."""
+    loads = [
+        SteadyTraffic("127.0.0.1", system.port, "/", concurrency=4, keep_alive=keep_alive)
+        for keep_alive in (True, False)
+    ]
+    for load in loads:
+        await load.start()
+    await asyncio.to_thread(walks, system)
+    reports = [await load.stop() for load in loads]
+    assert [report.failed for report in reports] == [0, 0], [report.failures for report in reports]
+    assert all(set(report.by_version) == {"v1", "v2"} for report in reports)
+    until(lambda: versions(docker_engine) == ["v1", "v1"], "v1 alone", timeout_seconds=PATIENCE_SECONDS)
+
+
+def walks(system: System) -> None:
+    for version in ("v2", "v1"):
+        there = system.deploy(version)
+        system.wait(there, "retaining", timeout_seconds=PATIENCE_SECONDS)
+        system.call("rollback", service="inference-model", requested_by="test")
+        system.wait(there, "rolled_back", timeout_seconds=PATIENCE_SECONDS)
+        again = system.deploy(version, overrides={"policy.retain_seconds": "0"})
+        system.wait(again, "completed", timeout_seconds=PATIENCE_SECONDS)
