@@ -23,7 +23,7 @@ connection that the container refused: of 600 after 0.1 ms in the middle, and 36
 FRESH_SECONDS = 5.0
 """How long "it listens" is believed. "It does not" is looked at again whenever somebody asks."""
 FORGOTTEN_SECONDS = 60.0
-BELIEVED_SECONDS = 60.0
+BELIEVED_SECONDS = 600.0
 
 
 class Listening(Protocol):
