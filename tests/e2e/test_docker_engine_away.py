@@ -34,12 +34,11 @@ def lasting_engine() -> Iterator[DockerEngine]:
 
 
 @pytest.fixture
-def lasting(lasting_engine: DockerEngine) -> Iterator[System]:
+def lasting(lasting_engine: DockerEngine, request: pytest.FixtureRequest) -> Iterator[System]:
     text = configuration_for(lasting_engine).replace("[services.inference-model.container]\n", OWN_ADDRESSES)
     system = faults.new_system(text)
     yield faults.begin(system)
-    print(system.daemon_log())
-    system.close()
+    faults.finish(system, request)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

@@ -115,7 +115,9 @@ def small_engine() -> Iterator[DockerEngine]:
         yield engine
 
 
-def test_an_engine_whose_disk_is_full_fails_the_deployment_and_nothing_else(small_engine: DockerEngine) -> None:
+def test_an_engine_whose_disk_is_full_fails_the_deployment_and_nothing_else(
+    small_engine: DockerEngine, request: pytest.FixtureRequest
+) -> None:
     system = faults.new_system(configuration_for(small_engine))
     try:
         faults.begin(system)
@@ -132,7 +134,7 @@ def test_an_engine_whose_disk_is_full_fails_the_deployment_and_nothing_else(smal
         traffic.assert_no_request_failed()
         assert answered_by(system) == "v2"
     finally:
-        system.close()
+        faults.finish(system, request)
 
 
 @pytest.mark.parametrize("phase", ["verifying", "monitoring"])
