@@ -336,7 +336,7 @@ SPECS = st.builds(
     health=st.none() | HEALTH,
     smoke=st.lists(REQUESTS | COMMANDS, max_size=3).map(_named),
     policy=POLICIES,
-)
+).map(lambda spec: spec if spec.resources.gpus else replace(spec, gpu_memory_mb=0))
 
 
 @given(SPECS)
