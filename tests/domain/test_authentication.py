@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,9 @@ class Time:
         return self.running
 
     async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing waits here")
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
         raise AssertionError("nothing waits here")
 
 

@@ -53,6 +53,17 @@ class SimulatedClock:
         heapq.heappush(self._sleepers, (self._elapsed + max(seconds, 0.0), next(self._order), future))
         await future
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        if event.is_set():
+            return
+        sleeper = asyncio.ensure_future(self.sleep(seconds))
+        woken = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait({sleeper, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            woken.cancel()
+
     async def advance(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> bool:
         """Lets time pass, waking sleepers in order; ends early, with True, when `until` holds."""
         end = self._elapsed + seconds

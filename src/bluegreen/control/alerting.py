@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from bluegreen.control.courier import LOOK_SECONDS, Courier
 from bluegreen.control.ports import Alert, AlertDeclined, AlertSink, Clock, DocumentStore, Outbox
-from bluegreen.control.waiting import rest
 from bluegreen.domain.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ class AlertDesk:
                 log.warning("the outbox of alerts can't be used: %s", error.message)
                 pause = LOOK_SECONDS
             await self._replace_couriers()
-            await rest(self._clock, pause, unless=self._changed)
+            await self._clock.wait(self._changed, pause)
 
     async def _replace_couriers(self) -> None:
         wanted = set(self._couriers.values())

@@ -7,7 +7,6 @@ import logging
 
 from bluegreen.control.ports import Alert, AlertDeclined, AlertSink, Clock, Delivery, DocumentStore, Outbox
 from bluegreen.control.silences import silenced
-from bluegreen.control.waiting import rest
 from bluegreen.domain.errors import BluegreenError, StoreError
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class Courier:
                 pause = LOOK_SECONDS
             if last_round:
                 return
-            await rest(self._clock, pause, unless=self._woken)
+            await self._clock.wait(self._woken, pause)
 
     async def deliver_unrecorded(self, alert: Alert) -> None:
         """Tried once, with nothing written anywhere. If it is recorded later, it counts as delivered."""

@@ -6,6 +6,7 @@ twice: workloads are identified by an id that the caller chose, switches by a ro
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Returns as soon as the event is set, or after so many seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

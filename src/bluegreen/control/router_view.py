@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bluegreen.control.ports import Clock, TrafficRouter
-from bluegreen.control.waiting import rest
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.model import Color, Endpoint, Route, SlotTraffic
 
@@ -165,4 +164,4 @@ class RouterView:
                 changed()
             self._hurry.clear()
             pause = min((seconds for _, seconds in self._interested.values()), default=IDLE_POLL_SECONDS)
-            await rest(self._clock, pause, unless=self._hurry)
+            await self._clock.wait(self._hurry, pause)

@@ -16,7 +16,6 @@ from bluegreen.control.action_tasks import ActionTasks
 from bluegreen.control.executor import Executor
 from bluegreen.control.observer import Observer
 from bluegreen.control.ports import Clock, EventStore
-from bluegreen.control.waiting import rest
 from bluegreen.control.way_back import Done, WayBack
 from bluegreen.domain import events as e
 from bluegreen.domain.deployment import (
@@ -243,7 +242,7 @@ class ServiceWatcher:
                     log.exception("a step of %s failed", deployment_id)
                     await self._clock.sleep(0.5)
             if self.live and not progressed:
-                await rest(self._clock, 1.0, unless=self._wake)
+                await self._clock.wait(self._wake, 1.0)
         self._observer.unfollow()
 
     async def _step(self, deployment_id: str) -> bool:

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 
 from bluegreen.control.ports import Clock, Prober, WorkloadRuntime
-from bluegreen.control.waiting import rest
 from bluegreen.domain.errors import BluegreenError
 from bluegreen.domain.health import Health, ReplicaHealth, WorkloadHealth
 from bluegreen.domain.model import ReplicaStatus, Workload, WorkloadStatus
@@ -115,7 +114,7 @@ class WorkloadMonitor:
                 log.exception("looking at %s failed", self.workload.id)
                 self._replicas.clear()
             self._hurry.clear()
-            await rest(self._clock, self._pause(), unless=self._hurry)
+            await self._clock.wait(self._hurry, self._pause())
 
     async def look(self) -> None:
         """One round: the runtime's status, then a check of every replica that is due."""
@@ -130,7 +129,10 @@ class WorkloadMonitor:
             self._changed()
         now = self._clock.monotonic()
         due = [replica for replica in replicas if now >= self._next_check.get(replica.index, 0.0)]
-        await asyncio.gather(*(self._check_replica(replica, now) for replica in due))
+        if len(due) == 1:  # Most have one, and a task for it would cost as much as the check's own work.
+            await self._check_replica(due[0], now)
+        else:
+            await asyncio.gather(*(self._check_replica(replica, now) for replica in due))
         if self._fingerprint() != before:
             self._changed()
 
