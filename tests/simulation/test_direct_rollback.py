@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bluegreen.control import requests as r
-from bluegreen.control.deploying import promote
+from bluegreen.control.deploying import abort, promote
 from bluegreen.control.direct import direct
 from bluegreen.domain.deployment import Phase, replay
 from bluegreen.domain.errors import Refused, StoreError
+from bluegreen.runtimes.fake import Behavior
 from bluegreen.stores.memory import MemoryEventStore
 from tests.simulation.test_walk import MANUAL
 from tests.simulation.world import World
@@ -107,3 +108,28 @@ async def test_with_a_damaged_log_the_older_running_version_is_the_way_back() ->
         world.fleet.ports.store.__class__ = UnreadableStore
         await direct(world.fleet.ports, "app", "ada", log_is_writable=False)
         assert world.active_image() == "app:v1"
+
+
+async def test_a_newer_deployment_that_came_to_nothing_is_not_in_the_way() -> None:
+    async with World() as world:
+        await world.first_version()
+        await world.to_monitoring()
+        first = world.last().blue
+        assert first is not None
+        world.serve("app:v2")
+        await world.until(Phase.RETAINING)
+        world.runtime.behaviors["app:v3"] = Behavior(start_failure="no such image")
+        await world.deploy("app:v3")
+        await abort(world.fleet, r.ServiceRequest("app", "ada"))
+        await world.until(Phase.ABORTED)
+        await world.fleet.close()
+        view = await direct(world.fleet.ports, "app", "ada", log_is_writable=True)
+        assert view.recorded
+        (target,) = (await world.router.routes())["app"].targets
+        assert target.workload_id == first.id
+        await world.restart()
+        await world.clock.advance(600, until=lambda: not world.fleet.watchers["app"].live)
+        active = world.last().active
+        assert active is not None
+        assert active.image == "app:v1"
+        assert await world.running() == {"app:v1"}

@@ -14,7 +14,7 @@ from bluegreen.domain.model import Workload, WorkloadStatus
 
 async def direct(ports: Ports, service: str, requested_by: str, *, log_is_writable: bool) -> RollbackView:
     """Raises Refused when there is no running workload to go back to, RouterError when the router did not move."""
-    deployment = await _newest(ports, service)
+    deployment = await _to_undo(ports, service)
     target = await _way_back(ports, service, deployment)
     began = ports.clock.monotonic()
     routes = await ports.router.switch({service: route_of(target)}, durable=False)
@@ -37,11 +37,19 @@ async def direct(ports: Ports, service: str, requested_by: str, *, log_is_writab
     return RollbackView("switch", text + ". Start the daemon again: bluegreen up", milliseconds, recorded, None)
 
 
-async def _newest(ports: Ports, service: str) -> Deployment | None:
-    """None when the log can't tell: then the workloads themselves are asked."""
+async def _to_undo(ports: Ports, service: str) -> Deployment | None:
+    """The newest deployment; when it came to nothing, the one before, as long as that keeps its old version. None when
+    the log can't tell: then the workloads themselves are asked."""
     try:
         deployment_id = (await ports.store.latest()).get(service)
-        return replay(await ports.store.read(deployment_id)) if deployment_id else None
+        newest = replay(await ports.store.read(deployment_id)) if deployment_id else None
+        if newest is None or newest.can_roll_back or newest.switched:
+            return newest
+        for unfinished in reversed(await ports.store.unfinished()):
+            below = replay(await ports.store.read(unfinished))
+            if below.service == service and below.can_roll_back:
+                return below
+        return newest
     except BluegreenError:
         return None
 
