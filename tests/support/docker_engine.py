@@ -26,6 +26,7 @@ Where it may not raise limits it wants CONTAINERS_CONF with default_ulimits = ["
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -49,6 +50,7 @@ from tests.support.certificates import Authority
 
 PROGRAMS = ("dockerd", "gcc")
 START_SECONDS = 60.0
+MADE_OF = "tests.made-of"
 GIVEN = "BLUEGREEN_DOCKER_HOST"
 SERVER = Path(__file__).with_name("tiny_server.c")
 
@@ -193,8 +195,10 @@ class DockerEngine:
 
     def make_server_image(self, reference: str, *changes: str, ballast_bytes: int = 0) -> None:
         """From scratch: `/server` is tiny_server.c, `changes` are lines of a Dockerfile, and ballast is what nothing
-        can make smaller. Once for each reference."""
-        if self.ask("GET", f"/images/{reference}/json").status_code == 200:
+        can make smaller. One of that name is made anew when it was made of something else: tests share the engine."""
+        made_of = hashlib.sha256("\n".join([*changes, str(ballast_bytes)]).encode()).hexdigest()
+        there = self.ask("GET", f"/images/{reference}/json")
+        if there.status_code == 200 and (there.json()["Config"]["Labels"] or {}).get(MADE_OF) == made_of:
             return
         repository, _, tag = reference.rpartition(":")
         answer = self.ask(
@@ -204,7 +208,7 @@ class DockerEngine:
                 ("fromSrc", "-"),
                 ("repo", repository),
                 ("tag", tag),
-                *(("changes", change) for change in changes),
+                *(("changes", change) for change in (*changes, f"LABEL {MADE_OF}={made_of}")),
             ],
             content=_tar({"/server": self.server} | ({"/ballast": os.urandom(ballast_bytes)} if ballast_bytes else {})),
         )
